@@ -1,0 +1,1 @@
+"""ETA: evaluate the image and the answer, then align, around a vision-language model."""

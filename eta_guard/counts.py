@@ -1,0 +1,44 @@
+"""Counts what a request costs: model forwards, positions and encodes, not seconds.
+
+Engines and evaluators are shared between threads and know nothing of each other, so the tally is
+found through the context: whoever wants the counts of some work does it within ``counting()``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+CountName = Literal[
+    "vlm_forwards",
+    "vlm_positions",
+    "vlm_image_encodes",
+    "reward_forwards",
+    "reward_positions",
+    "clip_image_encodes",
+    "clip_text_encodes",
+]
+"""Positions are rows x new tokens of a forward; encodes are single images or texts."""
+
+_tally: ContextVar[Counter[str] | None] = ContextVar("eta_guard_counts", default=None)
+
+
+def add(name: CountName, amount: int = 1) -> None:
+    """Adds to the tally of the surrounding ``counting()``; without one, does nothing."""
+    tally = _tally.get()
+    if tally is not None:
+        tally[name] += amount
+
+
+@contextmanager
+def counting() -> Iterator[Counter[str]]:
+    """Yields a tally of what is counted within; nested tallies do not see each other's work."""
+    tally: Counter[str] = Counter()
+    token = _tally.set(tally)
+    try:
+        yield tally
+    finally:
+        _tally.reset(token)

@@ -1,0 +1,60 @@
+"""The errors of eta_guard, one tree, each with a hint what to do.
+
+::
+
+    EtaGuardError
+    ├── InputError               the request cannot be read
+    │   └── ImageInputError      an image in it cannot be read, or may not be fetched
+    ├── PolicyError              a policy field, file or override is not valid
+    ├── ModelLoadError           weights are missing, or of another kind than asked for
+    ├── UnsupportedModelError    the model cannot be run by this engine or evaluator
+    ├── EvaluationError          an evaluation failed and the policy says ``on_unscored="raise"``
+    └── EngineError              the engine failed while it answered
+"""
+
+from __future__ import annotations
+
+
+class EtaGuardError(Exception):
+    """Base of every error that eta_guard raises on purpose.
+
+    Args:
+        message: What is wrong, naming the value.
+        hint: What to do about it, as an imperative sentence.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}"
+
+
+class InputError(EtaGuardError, ValueError):
+    """The request cannot be read: no messages, or content of an unknown form."""
+
+
+class ImageInputError(InputError):
+    """An image in the request is damaged, of an unknown form, or stands elsewhere."""
+
+
+class PolicyError(EtaGuardError, ValueError):
+    """A policy field, file or override is unknown, forbidden or out of range."""
+
+
+class ModelLoadError(EtaGuardError, OSError):
+    """Weights are missing, cannot be reached, or are of another kind than asked for."""
+
+
+class UnsupportedModelError(EtaGuardError, ValueError):
+    """A loaded model lacks what this engine or evaluator needs of it."""
+
+
+class EvaluationError(EtaGuardError, RuntimeError):
+    """An evaluation failed and the policy asks for an error (``on_unscored="raise"``)."""
+
+
+class EngineError(EtaGuardError, RuntimeError):
+    """The engine failed while it was answering."""

@@ -1,0 +1,174 @@
+"""The three seams: what the guard asks of an image evaluator, a response evaluator, an engine.
+
+Engines and evaluators know nothing of the graph or of each other. Scores are plain floats; it is
+the nodes that hold them against the policy's thresholds, so that no implementation can call safe
+what it could not evaluate: a score that is not finite, or an exception, is *unscored*.
+
+Objects that carry text which may be unsafe (drafts, candidates) keep it out of their ``repr``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from PIL.Image import Image
+
+from eta_guard.conversation import Conversation
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How an answer is drawn where no search is on: the caller's settings, not the policy's."""
+
+    max_tokens: int = 1024
+    """Most tokens of the whole answer, interference prefix and searched sentences included."""
+    temperature: float = 0.0
+    """0 is greedy; above, the softmax temperature over the whole vocabulary."""
+    stop: tuple[str, ...] = ()
+    """Texts before which the answer is cut."""
+    seed: int = 0
+    """Every random draw is a function of seed, sentence, candidate and step."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the candidates of one sentence are drawn."""
+
+    top_k: int
+    temperature: float
+    max_sentence_tokens: int
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer, from its first character (the prefix included) to its end."""
+
+    text: str = field(repr=False)
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One continuation of the accepted text by at most a sentence.
+
+    ``accepted text + candidate.text`` is the text so far, spacing included.
+    """
+
+    text: str = field(repr=False)
+    token_ids: tuple[int, ...] = field(repr=False)
+    """What an engine needs to take the candidate up again; empty where it works on text."""
+    ended: bool
+    """The answer is over after this candidate: end token, stop text, or budget spent."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a session has spent, in tokens of the chat model."""
+
+    input_tokens: int
+    """Tokens of the prompt, image tokens included, counted once."""
+    output_tokens: int
+    """Tokens drawn: the plain answer, every candidate, and what was thrown away."""
+
+
+@runtime_checkable
+class ImageEvaluator(Protocol):
+    """Compares images with texts (CLIP in the paper). Safe to share between threads."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model and its weights, for the verdict."""
+        ...
+
+    def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
+        """Cosine similarity of each image with each text.
+
+        Args:
+            images: RGB images of any size.
+            texts: Texts of any length; what the text tower cannot hold is cut.
+
+        Returns:
+            One row an image, one column a text, each in [-1, 1]. An image's embedding is kept by
+            the hash of its pixels, so that asking again (a next sentence, a resent history)
+            encodes nothing.
+        """
+        ...
+
+
+class ResponseSession(Protocol):
+    """Scores continuations of one growing answer under one prompt."""
+
+    def score(self, continuations: Sequence[str]) -> list[float]:
+        """Scores ``accepted text + continuation`` for each continuation."""
+        ...
+
+    def accept(self, text: str) -> None:
+        """Appends ``text`` to the accepted text."""
+        ...
+
+
+@runtime_checkable
+class ResponseEvaluator(Protocol):
+    """Scores answers (a reward model in the paper). Safe to share between threads."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model and its weights, for the verdict."""
+        ...
+
+    def open(self, prompt: str) -> ResponseSession:
+        """Begins to score answers to the fixed ``prompt``, as [user = prompt, assistant = answer].
+
+        The scale is the model's own; higher is safer and more helpful.
+        """
+        ...
+
+
+class EngineSession(Protocol):
+    """One request in an engine: a prompt that is read once and answered in more than one way."""
+
+    @property
+    def usage(self) -> Usage:
+        """What this session has spent so far."""
+        ...
+
+    def answer(self) -> Completion:
+        """The plain answer, as the model would give it without a guard."""
+        ...
+
+    def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
+        """Begins an answer with ``prefix`` (may be empty), then with ``accepted`` as they stand.
+
+        ``accepted`` takes a search up again that another session began.
+        """
+        ...
+
+    def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        """Draws ``n`` next sentences after the accepted text, in a fixed order."""
+        ...
+
+    def accept(self, index: int) -> None:
+        """Keeps candidate ``index`` of the last proposal and drops the others."""
+        ...
+
+    def finish(self) -> Completion:
+        """Continues the accepted text to its end without a search."""
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs the chat model. Safe to share between threads; a session belongs to one request."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model and its weights, for the verdict."""
+        ...
+
+    def open(self, conversation: Conversation, generation: Generation) -> EngineSession:
+        """Begins a request; nothing need be computed before the first answer or prefill."""
+        ...
