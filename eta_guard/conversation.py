@@ -1,17 +1,38 @@
 """Messages → turns of text and pixels, read once for the evaluators and the engine alike.
 
 Both sides get the very same decoded pixels, so that no image looks harmless to the one and not to
-the other.
+the other. A block that cannot be read is an error, never skipped: what cannot be evaluated is not
+safe. Read are:
+
+- text, in any of its forms, character by character; text that *mentions* an image (Markdown, HTML,
+  a ``data:`` URL, JSON) stays text, since no model is shown pixels for it;
+- images, in any of their forms (see ``images``), in messages of any role and inside tool results;
+- calls of tools and reasoning, which carry no part: they stay in ``Conversation.messages``.
+
+``ToolMessage.artifact`` and ``additional_kwargs`` are not shown to the model and are not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    convert_to_messages,
+)
 from PIL.Image import Image
+
+from eta_guard.errors import ImageInputError, InputError
+from eta_guard.images import decode_source, find_source, read_image
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -25,7 +46,7 @@ class Picture:
     message: int
     """Index of the message it stands in."""
     block: int
-    """Index of the content block within that message."""
+    """Index of the content block within that message; of the outer one, if blocks are nested."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,7 @@ class Turn:
 
     role: Role
     parts: tuple[str | Picture, ...]
+    """Text as it stands, one part a block, empty text left out."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +72,254 @@ class Conversation:
         """Every picture, in the order in which the model is shown them."""
         return [part for turn in self.turns for part in turn.parts if isinstance(part, Picture)]
 
+    @property
+    def last_turn_pictures(self) -> list[Picture]:
+        """The pictures of the last user message and of all that follows it (tools' images).
+
+        User messages directly before the last one count with it: chat models read them as one.
+        Without any user message, every picture counts.
+        """
+        users = [index for index, turn in enumerate(self.turns) if turn.role == "user"]
+        start = users[-1] if users else 0
+        while start > 0 and self.turns[start - 1].role == "user":
+            start -= 1
+        return [picture for picture in self.pictures if picture.message >= start]
+
 
 def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:
-    """Reads messages into turns."""
-    raise NotImplementedError
+    """Reads messages into turns.
+
+    Args:
+        messages: Messages, or what LangChain takes for messages (dicts, tuples, text). The last
+            one must be there to be answered: a user's, not empty (an image without text will do),
+            or a tool's.
+
+    Raises:
+        ImageInputError: An image cannot be read, or stands elsewhere (address, path, file id).
+        InputError: A message, role or content block is of an unknown form, or of one that cannot
+            be evaluated (audio, video, documents); or there is nothing to answer.
+    """
+    known = _coerce(messages)
+    turns = tuple(_read_turn(index, message) for index, message in enumerate(known))
+    if not turns:
+        raise InputError("There are no messages.", hint="Pass at least one user message.")
+    if turns[-1].role not in {"user", "tool"}:
+        raise InputError(
+            f"The last message is the {turns[-1].role}'s; there is nothing to answer.",
+            hint="End with a user or a tool message.",
+        )
+    if turns[-1].role == "user" and not turns[-1].parts:
+        raise InputError("The last message is empty.", hint="Ask something, or show an image.")
+    return Conversation(known, turns)
+
+
+_ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
+    (HumanMessage, "user"),
+    (AIMessage, "assistant"),
+    (SystemMessage, "system"),
+    (ToolMessage, "tool"),
+    (FunctionMessage, "tool"),
+)
+_ROLE_NAMES: dict[str, Role] = {
+    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("assistant", "ai", "model"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("tool", "function"), "tool"),
+}
+
+
+def _coerce(messages: Sequence[BaseMessage]) -> tuple[BaseMessage, ...]:
+    try:
+        given: Any = messages
+        alone = isinstance(given, BaseMessage | str | Mapping)
+        return tuple(convert_to_messages([given] if alone else given))
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise InputError(
+            f"The messages cannot be read ({type(error).__name__}).",
+            hint="Pass LangChain messages, or (role, content) pairs.",
+        ) from error
+
+
+def _read_turn(index: int, message: BaseMessage) -> Turn:
+    role = _role(index, message)
+    content: Any = message.content
+    parts: list[str | Picture] = []
+    for number, block in enumerate(content if isinstance(content, list) else [content]):
+        try:
+            found = list(_read(block, 0))
+        except InputError as error:
+            place = f"Message {index}, block {number}: {error.message}"
+            raise type(error)(place, hint=error.hint) from error
+        parts += [p if isinstance(p, str) else Picture(p, index, number) for p in found if p != ""]
+    return Turn(role, tuple(parts))
+
+
+def _role(index: int, message: BaseMessage) -> Role:
+    for kind, role in _ROLES:
+        if isinstance(message, kind):
+            return role
+    name = message.role if isinstance(message, ChatMessage) else None
+    if name is not None and name.lower() in _ROLE_NAMES:
+        return _ROLE_NAMES[name.lower()]
+    what = f"the unknown role {name!r}" if name is not None else f"type {type(message).__name__}"
+    raise InputError(
+        f"Message {index} is of {what}, which no model can be shown.",
+        hint=f"Use user, assistant, system or tool messages; roles: {', '.join(_ROLE_NAMES)}.",
+    )
+
+
+# Content blocks: a reader for each type that is known, and an error for every other.
+
+_Block = Mapping[Any, Any]
+_Parts = Iterator[str | Image]
+
+_MAX_DEPTH = 8
+_STRAY = frozenset(
+    ("image", "image_url", "input_image", "inline_data", "inlineData", "base64", "video")
+)
+"""Keys that only image and file blocks have a business with: some chat templates show the model an
+image for the key alone, whatever the block's type."""
+
+
+def _read(block: object, depth: int) -> _Parts:
+    """Yields the texts and images of one content block, nested ones included, in order."""
+    if isinstance(block, str):
+        yield block
+        return
+    if depth > _MAX_DEPTH:
+        raise InputError("the content is nested too deeply.", hint="Flatten it.")
+    if not isinstance(block, Mapping):
+        raise InputError(
+            f"a content block is a {type(block).__name__}.", hint="Pass text or a mapping."
+        )
+    kind = _kind(block)
+    reader = _READERS.get(kind)
+    if reader is None:
+        what = f"unknown type {kind[:60]!r}" if kind else "unknown form (no type)"
+        keys = ", ".join(repr(key)[:40] for key in list(block)[:8])
+        raise InputError(
+            f"a content block of {what} with the keys {keys} cannot be evaluated.",
+            hint="Accepted are text, images passed as bytes, text files, calls and results of tools"
+            f" and reasoning; types: {', '.join(sorted(_READERS.keys() - _REFUSED.keys()))}.",
+        )
+    stray = sorted(_STRAY & block.keys())
+    if stray and reader not in (_image, _file, _refuse):
+        raise ImageInputError(
+            f"a block of type {kind!r} carries {stray[0]!r} as well.",
+            hint="Give each image a block of its own.",
+        )
+    yield from reader(block, depth)
+
+
+def _kind(block: _Block) -> str:
+    """The block's type; for the forms that have none (Bedrock, Google), by their one key."""
+    if "type" in block:
+        return block["type"] if isinstance(block["type"], str) else repr(block["type"])
+    only = next(iter(block)) if len(block) == 1 else None
+    return _UNTYPED.get(only, "") if isinstance(only, str) else ""
+
+
+def _text(block: _Block, depth: int) -> _Parts:
+    text = block.get("text", block.get(block.get("type")))
+    if not isinstance(text, str):
+        raise InputError("a text block has no text.", hint="Pass a string under 'text'.")
+    yield text
+
+
+def _nothing(block: _Block, depth: int) -> _Parts:
+    yield from ()
+
+
+def _image(block: _Block, depth: int) -> _Parts:
+    yield read_image(block)
+
+
+def _file(block: _Block, depth: int) -> _Parts:
+    """A file by its media type: text or an image; where none is declared, an image or an error."""
+    source = find_source(block)
+    if source.key == "text":
+        yield str(source.value)
+    elif source.mime.startswith("text/") or block.get("type") == "text-plain":
+        content = source.read()
+        try:
+            yield content.decode() if isinstance(content, bytes) else _refuse(block, depth)
+        except UnicodeDecodeError as error:
+            raise InputError("a text file is not UTF-8.", hint="Encode it anew.") from error
+    elif source.mime.startswith("image/") or source.mime in {"", "application/octet-stream"}:
+        yield decode_source(source)
+    else:
+        _refuse(block, depth)
+
+
+def _document(block: _Block, depth: int) -> _Parts:
+    """An Anthropic document: text or blocks are read, a PDF is not."""
+    source = block.get("source")
+    kind = source.get("type") if isinstance(source, Mapping) else None
+    if isinstance(source, Mapping) and kind == "text" and isinstance(source.get("data"), str):
+        yield source["data"]
+    elif isinstance(source, Mapping) and kind == "content":
+        yield from _result(source, depth)
+    else:
+        _refuse(block, depth)
+
+
+def _result(block: _Block, depth: int) -> _Parts:
+    """What a tool gave back: text, one block, or a list of either; or nothing."""
+    body = block.get("toolResult", block)
+    if not isinstance(body, Mapping):
+        raise InputError("a tool result is not a mapping.", hint="Pass its content as blocks.")
+    for key in ("content", "output", "outputs"):
+        content = body.get(key)
+        for inner in content if isinstance(content, list | tuple) else [content]:
+            if inner is not None:
+                yield from _read(inner, depth + 1)
+
+
+def _wrapped(block: _Block, depth: int) -> _Parts:
+    yield from _read(block.get("value"), depth + 1)
+
+
+def _json(block: _Block, depth: int) -> _Parts:
+    yield json.dumps(block.get("json"), ensure_ascii=False, default=repr)
+
+
+def _refuse(block: _Block, depth: int) -> NoReturn:
+    what = block.get("type") or next(iter(block))
+    raise InputError(
+        f"{what!r} content that is neither text nor an image cannot be evaluated, and what cannot"
+        " be evaluated is never treated as safe.",
+        hint="Leave it out, or pass its text, or its pages or frames as images.",
+    )
+
+
+def _types(reader: _Reader, names: str) -> dict[str, _Reader]:
+    return dict.fromkeys(names.split(), reader)
+
+
+_Reader = Callable[[_Block, int], _Parts]
+_UNTYPED = {
+    **{key: key for key in ("text", "image", "document", "video", "audio", "json")},
+    **dict.fromkeys(("inline_data", "inlineData", "file_data", "fileData"), "file"),
+    **dict.fromkeys(("toolUse", "function_call", "functionCall"), "tool_use"),
+    "toolResult": "tool_result",
+    "reasoningContent": "reasoning",
+    "cachePoint": "cache_point",
+}
+_READERS = {
+    **_types(_text, "text input_text output_text refusal logs"),
+    **_types(_image, "image image_url input_image image_generation_call computer_screenshot"),
+    **_types(_file, "file input_file media text-plain"),
+    **_types(_document, "document"),
+    **_types(_result, "tool_result mcp_tool_result server_tool_result function_call_output"),
+    **_types(_result, "custom_tool_call_output computer_call_output code_interpreter_call"),
+    **_types(_result, "search_result"),
+    **_types(_json, "json"),
+    **_types(_wrapped, "non_standard"),
+    **_types(_nothing, "reasoning thinking redacted_thinking reasoning_content cache_point"),
+    **_types(_nothing, "tool_call tool_call_chunk invalid_tool_call tool_use input_json_delta"),
+    **_types(_nothing, "server_tool_call server_tool_call_chunk server_tool_use mcp_tool_use"),
+    **_types(_nothing, "function_call custom_tool_call computer_call"),
+    **_types(_nothing, "web_search_call web_search_tool_result web_search_result file_search_call"),
+}
+_REFUSED = _types(_refuse, "audio input_audio output_audio audio_url video input_video video_url")
+_READERS.update(_REFUSED)
