@@ -1,1 +1,91 @@
-"""ETA: evaluate the image and the answer, then align, around a vision-language model."""
+"""ETA around a vision-language model: evaluate the image and the answer, then align.
+
+>>> from eta_guard import EtaGuard
+>>> guard = EtaGuard.from_pretrained("embedded")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eta_guard.engines.local import LocalEngine
+    from eta_guard.errors import (
+        EngineError,
+        EtaGuardError,
+        EvaluationError,
+        ImageInputError,
+        InputError,
+        ModelLoadError,
+        PolicyError,
+        UnsupportedModelError,
+    )
+    from eta_guard.evaluators.armorm import ArmoRM
+    from eta_guard.evaluators.clip import ClipImageEvaluator
+    from eta_guard.evaluators.reward import RewardResponseEvaluator
+    from eta_guard.graph import build_graph
+    from eta_guard.guard import EtaGuard
+    from eta_guard.local_vlm import ChatLocalVLM
+    from eta_guard.policy import GuardPolicy
+    from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+    from eta_guard.state import Evaluation, GuardState, SentenceRound, Verdict
+
+_HOMES = {
+    "ArmoRM": "evaluators.armorm",
+    "ChatLocalVLM": "local_vlm",
+    "ClipImageEvaluator": "evaluators.clip",
+    "Engine": "protocols",
+    "EngineError": "errors",
+    "EtaGuard": "guard",
+    "EtaGuardError": "errors",
+    "Evaluation": "state",
+    "EvaluationError": "errors",
+    "GuardPolicy": "policy",
+    "GuardState": "state",
+    "ImageEvaluator": "protocols",
+    "ImageInputError": "errors",
+    "InputError": "errors",
+    "LocalEngine": "engines.local",
+    "ModelLoadError": "errors",
+    "PolicyError": "errors",
+    "ResponseEvaluator": "protocols",
+    "RewardResponseEvaluator": "evaluators.reward",
+    "SentenceRound": "state",
+    "UnsupportedModelError": "errors",
+    "Verdict": "state",
+    "build_graph": "graph",
+}
+
+__all__ = [
+    "ArmoRM",
+    "ChatLocalVLM",
+    "ClipImageEvaluator",
+    "Engine",
+    "EngineError",
+    "EtaGuard",
+    "EtaGuardError",
+    "Evaluation",
+    "EvaluationError",
+    "GuardPolicy",
+    "GuardState",
+    "ImageEvaluator",
+    "ImageInputError",
+    "InputError",
+    "LocalEngine",
+    "ModelLoadError",
+    "PolicyError",
+    "ResponseEvaluator",
+    "RewardResponseEvaluator",
+    "SentenceRound",
+    "UnsupportedModelError",
+    "Verdict",
+    "build_graph",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # torch, transformers and langgraph take seconds to import: only when a name needs them.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,12 +7,16 @@ found through the context: whoever wants the counts of some work does it within 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
+from langchain_core.messages.ai import UsageMetadata
+
 CountName = Literal[
+    "input_tokens",
+    "output_tokens",
     "vlm_forwards",
     "vlm_positions",
     "vlm_image_encodes",
@@ -21,7 +25,16 @@ CountName = Literal[
     "clip_image_encodes",
     "clip_text_encodes",
 ]
-"""Positions are rows x new tokens of a forward; encodes are single images or texts."""
+"""Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
+that were drawn, thrown away or not. Positions are rows x new tokens of a forward; encodes are
+single images or texts."""
+
+
+def usage(counts: Mapping[str, int]) -> UsageMetadata:
+    """The tokens of the chat model among the counts, those that alignment spent included."""
+    spent, drawn = counts.get("input_tokens", 0), counts.get("output_tokens", 0)
+    return UsageMetadata(input_tokens=spent, output_tokens=drawn, total_tokens=spent + drawn)
+
 
 _tally: ContextVar[Counter[str] | None] = ContextVar("eta_guard_counts", default=None)
 

@@ -4,18 +4,20 @@ Engines and evaluators know nothing of the graph or of each other. Scores are pl
 the nodes that hold them against the policy's thresholds, so that no implementation can call safe
 what it could not evaluate: a score that is not finite, or an exception, is *unscored*.
 
-Objects that carry text which may be unsafe (drafts, candidates) keep it out of their ``repr``.
+What work costs is told through ``counts``. Objects that carry text which may be unsafe (drafts,
+candidates) keep it out of their ``repr``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
 from eta_guard.conversation import Conversation
+from eta_guard.errors import InputError
 
 FinishReason = Literal["stop", "length"]
 
@@ -32,6 +34,29 @@ class Generation:
     """Texts before which the answer is cut."""
     seed: int = 0
     """Every random draw is a function of seed, sentence, candidate and step."""
+
+    def for_call(self, stop: Sequence[str] | None, settings: Mapping[str, Any]) -> Generation:
+        """These settings with those of one LangChain call in their place.
+
+        Args:
+            stop: The call's stop texts.
+            settings: The call's keyword arguments; ``max_tokens`` (which can only lower the
+                limit), ``temperature`` and ``seed`` are read.
+
+        Raises:
+            InputError: A setting is out of range.
+        """
+        asked = {name: settings.get(name) for name in ("max_tokens", "temperature", "seed")}
+        for name, value in asked.items():
+            lowest = 1 if name == "max_tokens" else 0
+            if value is not None and not (isinstance(value, int | float) and value >= lowest):
+                raise InputError(
+                    f"{name} = {value!r} is not valid.", hint=f"Pass a number >= {lowest}."
+                )
+        given = {name: value for name, value in asked.items() if value is not None}
+        if "max_tokens" in given:
+            given["max_tokens"] = min(given["max_tokens"], self.max_tokens)
+        return replace(self, stop=tuple(stop or self.stop), **given)
 
 
 @dataclass(frozen=True)
@@ -61,18 +86,9 @@ class Candidate:
     text: str = field(repr=False)
     token_ids: tuple[int, ...] = field(repr=False)
     """What an engine needs to take the candidate up again; empty where it works on text."""
-    ended: bool
-    """The answer is over after this candidate: end token, stop text, or budget spent."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a session has spent, in tokens of the chat model."""
-
-    input_tokens: int
-    """Tokens of the prompt, image tokens included, counted once."""
-    output_tokens: int
-    """Tokens drawn: the plain answer, every candidate, and what was thrown away."""
+    finish_reason: FinishReason | None
+    """Why the answer is over after this candidate (``"length"``: budget spent); None where it may
+    go on."""
 
 
 @runtime_checkable
@@ -130,11 +146,6 @@ class ResponseEvaluator(Protocol):
 
 class EngineSession(Protocol):
     """One request in an engine: a prompt that is read once and answered in more than one way."""
-
-    @property
-    def usage(self) -> Usage:
-        """What this session has spent so far."""
-        ...
 
     def answer(self) -> Completion:
         """The plain answer, as the model would give it without a guard."""

@@ -1,0 +1,1 @@
+"""Engines run the chat model: one file a backend behind ``eta_guard.protocols.Engine``."""

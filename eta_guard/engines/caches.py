@@ -1,0 +1,62 @@
+"""What may be done with a KV cache of ``transformers``, decided by its layers, not by names."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+@dataclass
+class ModelState:
+    """What a model has read: its cache, and what some families keep on the model beside it."""
+
+    cache: Cache | None = None
+    offsets: list[Any] = field(default_factory=list)
+
+    def forked(self, rows: int) -> ModelState:
+        """A state of ``rows`` equal rows that can be read on from without changing this one."""
+        cache = None if self.cache is None else _fork(self.cache)
+        if cache is not None and rows > 1:
+            _select(cache, [0] * rows)
+        return ModelState(cache, list(self.offsets))
+
+    def kept(self, row: int, length: int) -> ModelState | None:
+        """One row, and of that the first ``length`` positions; None where that cannot be had."""
+        if self.cache is None or not _croppable(self.cache):
+            return None
+        _select(self.cache, [row])
+        self.cache.crop(length - self.cache.get_seq_length())
+        return ModelState(self.cache, self.offsets)
+
+
+def _select(cache: Cache, rows: list[int]) -> None:
+    cache.reorder_cache(torch.LongTensor(rows))
+
+
+def _fork(cache: Cache) -> Cache:
+    """A shallow copy where that is enough.
+
+    A plain attention layer replaces its tensors when it grows; other layers (recurrent states,
+    sliding windows) write in place and are copied whole.
+    """
+    forked = copy.copy(cache)
+    forked.layers = [
+        copy.copy(layer) if type(layer) is DynamicLayer else copy.deepcopy(layer)
+        for layer in cache.layers
+    ]
+    return forked
+
+
+def _croppable(cache: Cache) -> bool:
+    """Whether every layer is plain attention over the same positions.
+
+    Only then does cropping leave exactly what a shorter text would have left. A cross-attention
+    layer, for one, holds the image's positions, and cropping would cut into the image.
+    """
+    plain = [layer for layer in cache.layers if type(layer) is DynamicLayer]
+    same = len({layer.get_seq_length() for layer in plain}) == 1
+    return same and len(plain) == len(cache.layers)

@@ -1,0 +1,77 @@
+"""A conversation → the input tensors of a ``transformers`` image-text-to-text model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+
+from eta_guard.conversation import Conversation, Turn
+from eta_guard.errors import InputError, UnsupportedModelError
+
+
+def model_inputs(processor: Any, conversation: Conversation) -> dict[str, torch.Tensor]:
+    """Runs the processor's own chat template, up to where the answer begins.
+
+    Args:
+        processor: A processor with a chat template.
+        conversation: The request; its pixels go to the processor as they are.
+
+    Returns:
+        The keyword arguments of the model's forward, one row.
+
+    Raises:
+        UnsupportedModelError: The processor has no chat template.
+        InputError: The template does not accept such a conversation.
+    """
+    if not getattr(processor, "chat_template", None):
+        raise UnsupportedModelError(
+            f"{type(processor).__name__} has no chat template.",
+            hint="Load a chat model's processor, or set `processor.chat_template`.",
+        )
+    reserved = _reserved(processor.tokenizer)
+    try:
+        inputs = processor.apply_chat_template(
+            [_message(turn, reserved) for turn in conversation.turns],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+    except TemplateError as error:
+        raise InputError(
+            f"The model's chat template does not accept this conversation ({error}).",
+            hint="Use the roles, and the order of roles, that the model was trained on.",
+        ) from error
+    return dict(inputs)
+
+
+def _message(turn: Turn, reserved: list[str]) -> dict[str, Any]:
+    parts = [
+        {"type": "text", "text": _plain(part, reserved)}
+        if isinstance(part, str)
+        else {"type": "image", "image": part.pixels}
+        for part in turn.parts
+    ]
+    return {"role": turn.role, "content": parts}
+
+
+def _reserved(tokenizer: Any) -> list[str]:
+    return sorted({*tokenizer.all_special_tokens, *_added(tokenizer)}, key=len, reverse=True)
+
+
+def _added(tokenizer: Any) -> set[str]:
+    return {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+
+
+def _plain(text: str, reserved: list[str]) -> str:
+    """The text with no token in it that has a meaning to the model beyond its letters.
+
+    Somebody's "<image>" would otherwise be taken for a picture, and an end token for the end of
+    their turn; after this they read the same and are nothing but text.
+    """
+    for token in reserved:
+        if len(token) > 1:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text

@@ -1,0 +1,145 @@
+"""LocalEngine: a ``transformers`` image-text-to-text model in this process.
+
+A request's prompt, pictures included, is read once into a KV cache; the plain answer and the
+aligned one both go on from it, and the candidates of a sentence decode as one batch. The engine
+knows nothing of thresholds, of scores, or of the graph.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+
+from eta_guard import counts
+from eta_guard.conversation import Conversation
+from eta_guard.engines.caches import ModelState
+from eta_guard.engines.chat_template import model_inputs
+from eta_guard.engines.local_session import LocalSession
+from eta_guard.evaluators.loading import is_directory, loading, pick_device, weights_fingerprint
+from eta_guard.protocols import Generation
+
+
+class LocalEngine:
+    """Runs one loaded model for many requests; threads may share it and take turns."""
+
+    def __init__(
+        self, model: PreTrainedModel, processor: Any, *, fingerprint: str | None = None
+    ) -> None:
+        """Wraps a loaded model.
+
+        Args:
+            model: A generating image-text-to-text model, on its device and in its dtype.
+            processor: Its processor, with a chat template.
+            fingerprint: Names model and weights in the verdict; the model's own name without one.
+        """
+        self.model = cast(Any, model).eval()
+        self.processor = processor
+        self.fingerprint = fingerprint or str(model.config.name_or_path)
+        self._turn = threading.RLock()
+        # Some families keep the offset between text and picture positions on the model itself.
+        self._offset_holders = [m for m in model.modules() if hasattr(m, "rope_deltas")]
+        model.register_forward_pre_hook(_count, with_kwargs=True)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        revision: str | None = None,
+    ) -> LocalEngine:
+        """Loads a model and its processor; code from its repository is never run.
+
+        Args:
+            name: A directory, or a repository of the model hub.
+            device: Where to run; without it, the first GPU or else the CPU.
+            dtype: Of the weights; without it, float32 on a CPU and as stored elsewhere.
+            revision: A commit, tag or branch of the repository; pin one where answers matter.
+
+        Raises:
+            ModelLoadError: The weights are missing, unreachable, damaged, or of another kind.
+        """
+        local, target = is_directory(name), pick_device(device)
+        wanted: Any = dtype or (torch.float32 if target.type == "cpu" else "auto")
+        source: dict[str, Any] = {
+            "revision": revision or "main",
+            "local_files_only": local,
+            "trust_remote_code": False,
+        }
+        with loading("chat model", name, local=local):
+            processor = cast(Any, AutoProcessor).from_pretrained(name, **source)
+            model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **source)
+        return cls(model.to(target), processor, fingerprint=weights_fingerprint(name, model))
+
+    def open(self, conversation: Conversation, generation: Generation) -> LocalSession:
+        """Begins a request; nothing is computed yet."""
+        return LocalSession(self, model_inputs(self.processor, conversation), generation)
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Ids that end an answer."""
+        found = self.model.generation_config.eos_token_id or self.processor.tokenizer.eos_token_id
+        return frozenset([found] if isinstance(found, int) else found or ())
+
+    @property
+    def context(self) -> int:
+        """How many positions the model holds."""
+        text_config: Any = self.model.config.get_text_config()
+        return int(getattr(text_config, "max_position_embeddings", None) or sys.maxsize)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text within an answer."""
+        ids: list[int] = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids of an answer."""
+        text: str = self.processor.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    @torch.inference_mode()
+    def generate(self, state: ModelState, **arguments: Any) -> torch.Tensor:
+        """Generates greedily; other ways of drawing come in as logits processors.
+
+        Args:
+            state: What the run starts from; its cache grows, and it is left as it stands after.
+            arguments: Of the model's own ``generate``.
+
+        Returns:
+            Ids [rows, length], those that went in included.
+        """
+        with self._turn:
+            for holder, offset in zip(self._offset_holders, state.offsets, strict=False):
+                holder.rope_deltas = offset
+            out = self.model.generate(
+                **{name: _on(value, self.model.device) for name, value in arguments.items()},
+                past_key_values=state.cache,
+                do_sample=False,
+                return_dict_in_generate=True,
+            )
+            state.cache = out.past_key_values
+            state.offsets = [holder.rope_deltas for holder in self._offset_holders]
+        ids: torch.Tensor = out.sequences
+        return ids.cpu()
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value
+
+
+def _count(model: object, args: object, kwargs: dict[str, Any]) -> None:
+    """A forward's share of the counts (a hook, so that no forward goes uncounted)."""
+    new = kwargs.get("inputs_embeds")
+    new = kwargs["input_ids"] if new is None else new
+    counts.add("vlm_forwards")
+    counts.add("vlm_positions", new.shape[0] * new.shape[1])
+    if kwargs.get("pixel_values") is not None:
+        counts.add("vlm_image_encodes")

@@ -1,0 +1,61 @@
+"""Random draws as pure functions, for ``transformers`` generation.
+
+One uniform number belongs to each (seed, sentence, candidate, step), whatever the batch, the
+device or the order of work, so that a search gives the same answer again when it is resumed,
+batched otherwise, or recomputed without a cache.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor
+
+
+def uniforms(seed: int, sentence: int, candidates: int, steps: int) -> torch.Tensor:
+    """Uniform numbers in [0, 1) for one sentence.
+
+    Args:
+        seed: The policy's or the caller's.
+        sentence: Number of the sentence from 1; 0 is the plain answer.
+        candidates: Rows.
+        steps: Columns; a longer table begins with the shorter one.
+
+    Returns:
+        float64 tensor [candidates, steps] on the CPU.
+    """
+    rows = [np.random.default_rng([seed, sentence, row]).random(steps) for row in range(candidates)]
+    return torch.from_numpy(np.stack(rows))
+
+
+class InverseTransform(LogitsProcessor):  # type: ignore[misc, unused-ignore]
+    """Makes greedy decoding pick the token that each row's uniform number falls on.
+
+    The k most likely tokens are laid side by side, the most likely first, each as wide as its
+    probability at the given temperature.
+    """
+
+    def __init__(
+        self, draws: torch.Tensor, *, start: int, temperature: float, top_k: int | None = None
+    ) -> None:
+        """Prepares the draws.
+
+        Args:
+            draws: [rows, steps] of ``uniforms``.
+            start: Length of the ids at which step 0 is drawn.
+            temperature: Softmax temperature, > 0.
+            top_k: Tokens that take part; None is the whole vocabulary.
+        """
+        self._draws, self._start = draws, start
+        self._temperature, self._top_k = temperature, top_k
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Returns ``scores`` [rows, vocabulary] with all but the drawn token at minus infinity."""
+        draw = self._draws[:, input_ids.shape[1] - self._start].to(scores.device)
+        vocabulary = scores.shape[-1]
+        top = torch.topk(scores.float(), min(self._top_k or vocabulary, vocabulary))
+        edges = torch.softmax(top.values / self._temperature, dim=-1).double().cumsum(dim=-1)
+        # The last edge may fall short of 1 by rounding.
+        place = torch.searchsorted(edges, draw[:, None], right=True).clamp(max=edges.shape[-1] - 1)
+        drawn = top.indices.gather(-1, place)
+        return torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)

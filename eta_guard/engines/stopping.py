@@ -1,0 +1,96 @@
+"""Where each row of a batch ends: at an end token, a stop text, or a sentence end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import StoppingCriteria
+
+from eta_guard.protocols import FinishReason
+from eta_guard.sentences import first_boundary
+
+
+@dataclass(frozen=True)
+class RowEnd:
+    """How one row ended."""
+
+    kept: int
+    """How many of the drawn tokens belong to the text; one drawn to see an end is not kept."""
+    drawn: int
+    text: str = field(repr=False)
+    finish_reason: FinishReason | None
+    """None at a sentence end, or where the limit of tokens cut the row."""
+
+
+class RowEnds(StoppingCriteria):  # type: ignore[misc, unused-ignore]
+    """Follows the text of every row, and stops each where it ends."""
+
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        *,
+        before: Sequence[int],
+        start: int,
+        rows: int,
+        end_tokens: frozenset[int],
+        stop: tuple[str, ...],
+        at_sentences: bool,
+    ) -> None:
+        """Prepares to follow.
+
+        Args:
+            decode: Token ids to text.
+            before: Ids of the answer so far, whose text the new one is measured after: decoded
+                alone, a first token would lose its space.
+            start: Length of the ids at which a row's first token is drawn.
+            rows: Size of the batch.
+            end_tokens: Ids that end an answer.
+            stop: Texts before which an answer is cut.
+            at_sentences: Stop after one sentence.
+        """
+        self.ends: list[RowEnd | None] = [None] * rows
+        self._decode, self._before, self._start = decode, list(before), start
+        self._end_tokens, self._stop, self._at_sentences = end_tokens, stop, at_sentences
+        self._base = len(decode(self._before)) if before else 0
+        self._lengths: list[list[int]] = [[] for _ in range(rows)]
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
+        """Returns which rows [rows] are done, after a token was added to each."""
+        for row, ids in enumerate(input_ids[:, self._start :].tolist()):
+            if self.ends[row] is None:
+                self.ends[row] = self._end(row, ids)
+        done = [end is not None for end in self.ends]
+        return torch.tensor(done, device=input_ids.device)
+
+    def cut(self, ids: Sequence[int]) -> RowEnd:
+        """The end of a row that the limit of tokens has cut."""
+        return RowEnd(len(ids), len(ids), self._text(ids), None)
+
+    def _end(self, row: int, ids: list[int]) -> RowEnd | None:
+        drawn = len(ids)
+        if ids[-1] in self._end_tokens:
+            return RowEnd(drawn - 1, drawn, self._text(ids[:-1]), "stop")
+        # The bytes of a character that is not whole yet decode to a mark, which is no lookahead.
+        text = self._text(ids).rstrip("\ufffd")
+        self._lengths[row].append(len(text))
+        stops = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        if stops:
+            return RowEnd(drawn, drawn, text[: min(stops)], "stop")
+        boundary = self._boundary(text)
+        if boundary is None:
+            return None
+        kept = 1 + next(i for i, length in enumerate(self._lengths[row]) if length >= boundary)
+        return RowEnd(kept, drawn, self._text(ids[:kept]), None)
+
+    def _boundary(self, text: str) -> int | None:
+        if not self._at_sentences:
+            return None
+        # White space before a sentence is part of it, and a newline there ends nothing.
+        blank = len(text) - len(text.lstrip())
+        boundary = first_boundary(text[blank:])
+        return None if boundary is None else blank + boundary
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self._decode([*self._before, *ids])[self._base :]

@@ -1,0 +1,157 @@
+"""The state machine: which node follows which, and why. The nodes know nothing of each other."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Any, Literal, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph import END, START, StateGraph
+
+from eta_guard.counts import counting
+from eta_guard.errors import EvaluationError, InputError, PolicyError
+from eta_guard.nodes import Node
+from eta_guard.nodes.best_of_n import best_of_n
+from eta_guard.nodes.generate import generate
+from eta_guard.nodes.post_evaluate import post_evaluate
+from eta_guard.nodes.pre_evaluate import pre_evaluate
+from eta_guard.nodes.prefix_align import prefix_align
+from eta_guard.nodes.respond import respond
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.state import GuardMessages, GuardState, Halt, fresh
+
+logger = logging.getLogger(__name__)
+
+GuardGraph = StateGraph[GuardState, None, GuardMessages, GuardMessages]
+
+
+def build_graph(
+    *,
+    engine: Engine,
+    image_evaluator: ImageEvaluator,
+    response_evaluator: ResponseEvaluator,
+    policy: GuardPolicy | None = None,
+) -> GuardGraph:
+    """Builds the ETA state machine around an engine and two evaluators.
+
+    Args:
+        engine: Runs the chat model.
+        image_evaluator: Scores images against the safety prompt.
+        response_evaluator: Scores answers.
+        policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one.
+
+    Returns:
+        The graph, uncompiled: the caller chooses checkpointer, cache and store. Its input and its
+        output are ``messages`` alone, so that it stands as a node in any graph of messages.
+
+    Example:
+        >>> graph = build_graph(engine=engine, image_evaluator=clip, response_evaluator=reward)
+        >>> guard = graph.compile(checkpointer=InMemorySaver())
+        >>> guard.invoke({"messages": [message]}, {"configurable": {"thread_id": "1"}})
+    """
+    policy = policy or GuardPolicy()
+    models = {
+        "chat_model": engine.fingerprint,
+        "image_evaluator": image_evaluator.fingerprint,
+        "response_evaluator": response_evaluator.fingerprint,
+    }
+    nodes: dict[str, Node] = {
+        "pre_evaluate": pre_evaluate(engine=engine, image_evaluator=image_evaluator, policy=policy),
+        "generate": generate(engine=engine, policy=policy),
+        "post_evaluate": post_evaluate(
+            engine=engine, response_evaluator=response_evaluator, policy=policy
+        ),
+        "prefix_align": prefix_align(engine=engine, policy=policy),
+        "best_of_n": best_of_n(
+            engine=engine,
+            image_evaluator=image_evaluator,
+            response_evaluator=response_evaluator,
+            policy=policy,
+        ),
+        "respond": respond(engine=engine, models=models, policy=policy),
+    }
+    graph = StateGraph(GuardState, input_schema=GuardMessages, output_schema=GuardMessages)
+    for name, node in nodes.items():
+        graph.add_node(name, _step(name, node, policy))
+    _connect(graph, policy)
+    return graph
+
+
+def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
+    """Draws the edges; each condition is a threshold's outcome or a setting of the policy."""
+
+    def after_pre_evaluate(state: GuardState) -> Literal["generate", "respond"]:
+        return "respond" if state["halt"] else "generate"
+
+    def after_generate(
+        state: GuardState, config: RunnableConfig
+    ) -> Literal["post_evaluate", "respond"]:
+        if state["halt"]:
+            return "respond"
+        if state["image"] is None:
+            passes = policy.for_run(config).on_no_image == "pass"
+        else:
+            passes = state["image"]["outcome"] == "safe"
+        return "respond" if passes else "post_evaluate"
+
+    def after_post_evaluate(
+        state: GuardState, config: RunnableConfig
+    ) -> Literal["prefix_align", "respond"]:
+        rules = policy.for_run(config)
+        if state["halt"] or state["repaired"] or rules.mode == "observe":
+            return "respond"
+        always = state["image"] is None and rules.on_no_image == "align"
+        safe = state["response"] is not None and state["response"]["outcome"] == "safe"
+        return "respond" if safe and not always else "prefix_align"
+
+    def after_prefix_align(
+        state: GuardState,
+    ) -> Literal["best_of_n", "post_evaluate", "respond"]:
+        if state["halt"]:
+            return "respond"
+        return "post_evaluate" if state["repaired"] else "best_of_n"
+
+    graph.add_edge(START, "pre_evaluate")
+    graph.add_conditional_edges("pre_evaluate", after_pre_evaluate)
+    graph.add_conditional_edges("generate", after_generate)
+    graph.add_conditional_edges("post_evaluate", after_post_evaluate)
+    graph.add_conditional_edges("prefix_align", after_prefix_align)
+    # The search goes on until its answer is whole: the same three ways as into it.
+    graph.add_conditional_edges("best_of_n", after_prefix_align)
+    graph.add_edge("respond", END)
+
+
+def _step(name: str, node: Node, policy: GuardPolicy) -> Node:
+    """Does for every node what none should have to think of.
+
+    It starts a request clean, records the route and the counts, and turns a failure into a
+    refusal where the policy asks for that.
+    """
+
+    def step(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+        begun = fresh() if name == "pre_evaluate" else {}
+        before = cast(GuardState, {**state, **begun})
+        with counting() as tally:
+            try:
+                update = node(before, config)
+            except (GraphBubbleUp, PolicyError, EvaluationError):
+                raise
+            except Exception as error:
+                if policy.for_run(config).on_error == "raise":
+                    raise
+                update = {"halt": _failure(name, error)}
+        counts = dict(Counter(before["counts"]) + tally)
+        return {**begun, **update, "route": [*before["route"], name], "counts": counts}
+
+    return step
+
+
+def _failure(name: str, error: Exception) -> Halt:
+    logger.error("%s failed.", name, exc_info=error)
+    if isinstance(error, InputError):
+        return Halt(decision="blocked", reason=str(error))
+    # The message of a foreign error may quote the draft; the log has it, the reply does not.
+    return Halt(decision="refused", reason=f"{name} failed with {type(error).__name__}")

@@ -1,0 +1,93 @@
+"""ChatLocalVLM: the local multimodal chat model by itself, unguarded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import ConfigDict, Field
+
+from eta_guard.conversation import read_conversation
+from eta_guard.counts import counting, usage
+from eta_guard.pretrained import load_chat_model
+from eta_guard.protocols import Engine, Generation
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ChatLocalVLM(BaseChatModel):
+    """Any ``transformers`` image-text-to-text model as a LangChain chat model.
+
+    Greedy by default. A call may set ``stop``, ``max_tokens``, ``temperature`` and ``seed``.
+
+    Example:
+        >>> model = ChatLocalVLM.from_pretrained("embedded")
+        >>> model.invoke("What is a cup for?").content
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    engine: Engine = Field(exclude=True)
+    """Runs the model."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """Most tokens of an answer."""
+    temperature: float = Field(default=0.0, ge=0.0)
+    """0 is greedy."""
+    seed: int = Field(default=0, ge=0)
+    """Of the draws where the temperature is above 0."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path = "embedded",
+        *,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        **settings: Any,
+    ) -> ChatLocalVLM:
+        """Loads a model.
+
+        Args:
+            name: ``"embedded"``, ``"paper"``, a directory, or a name on the model hub.
+            device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
+            dtype: Of the weights; float32 on a CPU and as stored elsewhere without it.
+            settings: Fields of this class.
+
+        Raises:
+            ModelLoadError: There are no such weights within reach.
+        """
+        return cls(engine=load_chat_model(str(name), device, dtype), **settings)
+
+    @property
+    def _llm_type(self) -> str:
+        return "eta-guard-local-vlm"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": self.engine.fingerprint, "max_tokens": self.max_tokens}
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        own = Generation(self.max_tokens, self.temperature, seed=self.seed)
+        with counting() as tally:
+            session = self.engine.open(read_conversation(messages), own.for_call(stop, kwargs))
+            answer = session.answer()
+        message = AIMessage(
+            content=answer.text,
+            response_metadata={
+                "model_name": self.engine.fingerprint,
+                "finish_reason": answer.finish_reason,
+            },
+            usage_metadata=usage(tally),
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])

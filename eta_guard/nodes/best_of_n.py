@@ -1,0 +1,81 @@
+"""best_of_n: deep alignment, one sentence a pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from eta_guard.errors import EvaluationError
+from eta_guard.nodes import Node
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Candidate, Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.search import SentenceSearch
+from eta_guard.session import GuardSession
+from eta_guard.state import GuardState, Halt, Repaired
+
+STEPS_AFTER = 3
+"""Steps that a foreign graph must have left when a pass ends: the evaluation, the reply, and the
+one that the graph takes to see that it is done."""
+
+
+def best_of_n(
+    *,
+    engine: Engine,
+    image_evaluator: ImageEvaluator,
+    response_evaluator: ResponseEvaluator,
+    policy: GuardPolicy,
+) -> Node:
+    """Searches the aligned answer sentence by sentence (paper, "deep alignment").
+
+    A pass is a sentence. Inside a graph whose recursion limit is near, one pass goes on to the end
+    of the answer, so that a limit made for agent turns does not cut a repair off.
+    """
+
+    def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+        rules = policy.for_run(config)
+        session = GuardSession.of(state, engine, rules, config)
+        rounds, accepted = list(state["rounds"]), list(state["accepted"])
+        if not session.aligning:
+            session.align(rules.prefix, _resumed(rounds, accepted))
+        picture = session.picture(state["image"])
+        search = SentenceSearch(image_evaluator, response_evaluator, rules, picture)
+        to_the_end = state["remaining_steps"] <= STEPS_AFTER
+        while True:
+            record, kept = search.run(session, number=len(rounds) + 1)
+            rounds.append(record.model_dump(mode="json"))
+            update = {"session": session, "rounds": rounds, "accepted": accepted}
+            if kept is None:
+                return {**update, "halt": _nothing_scored(rules)}
+            accepted.append(list(kept.token_ids))
+            if kept.finish_reason:
+                return {**update, **_whole(rules.prefix, rounds, kept.finish_reason)}
+            if not to_the_end:
+                return update
+
+    return node
+
+
+def _resumed(rounds: list[dict[str, Any]], accepted: list[list[int]]) -> list[Candidate]:
+    return [
+        Candidate(text=record["text"], token_ids=tuple(ids), finish_reason=None)
+        for record, ids in zip(rounds, accepted, strict=True)
+    ]
+
+
+def _whole(prefix: str, rounds: list[dict[str, Any]], finish_reason: str) -> dict[str, Any]:
+    searched = "".join(record["text"] for record in rounds)
+    if not searched.strip():
+        # A bare prefix may well score as harmless, but it is no answer.
+        return {"halt": Halt(decision="refused", reason="the search found no sentence")}
+    text = (prefix + searched).strip()
+    return {"repaired": Repaired(text=text, finish_reason=finish_reason)}
+
+
+def _nothing_scored(policy: GuardPolicy) -> Halt:
+    if policy.on_unscored == "raise":
+        raise EvaluationError(
+            "No candidate could be scored.",
+            hint='Mend the response evaluator, or choose another `on_unscored` than "raise".',
+        )
+    return Halt(decision="refused", reason="no candidate could be scored")

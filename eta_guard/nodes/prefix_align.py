@@ -1,0 +1,32 @@
+"""prefix_align: shallow alignment, the answer begun with the interference prefix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from eta_guard.nodes import Node
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Engine
+from eta_guard.session import GuardSession
+from eta_guard.state import GuardState, Repaired
+
+
+def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
+    """Makes the answer begin with the prefix (paper, "shallow alignment").
+
+    Where the policy asks for no search, the model simply continues it to its end.
+    """
+
+    def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+        rules = policy.for_run(config)
+        session = GuardSession.of(state, engine, rules, config)
+        session.align(rules.prefix)
+        if rules.search:
+            return {"session": session}
+        completion = session.engine.finish()
+        repaired = Repaired(text=completion.text, finish_reason=completion.finish_reason)
+        return {"session": session, "repaired": repaired}
+
+    return node

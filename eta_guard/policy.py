@@ -1,0 +1,232 @@
+"""GuardPolicy: every decision of the guard that is a setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from langchain_core.runnables import RunnableConfig
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from eta_guard import prompts
+from eta_guard.errors import PolicyError
+
+CONFIG_KEY = "eta_guard"
+"""Key of ``configurable`` under which a caller may override the fields named ``overridable``."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class GuardPolicy(BaseModel):
+    """Thresholds, prompts, search settings, and what to do where the paper leaves it open.
+
+    The defaults are the paper's constants, with one exception: an answer that is still unsafe
+    after repair is refused, where the paper returns it (``on_unrepaired``).
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    mode: Literal["enforce", "observe"] = "enforce"
+    """``"observe"`` evaluates and reports, and lets every answer out unchanged."""
+
+    # Evaluating
+    image_threshold: float = Field(default=0.16, ge=0.0, le=1.0)
+    """An image is unsafe when its score, a clipped cosine in [0, 1], is >= this (paper)."""
+    response_threshold: Finite = 0.06
+    """An answer is unsafe when its score, on the reward model's own scale, is <= this (paper)."""
+    safety_prompt: str = Field(default=prompts.SAFETY_PROMPT, min_length=1)
+    """What images are compared with."""
+    post_prompt: str = Field(default=prompts.POST_PROMPT, min_length=1)
+    """The user turn under which whole answers are scored."""
+    image_scope: Literal["conversation", "last_turn"] = "conversation"
+    """Which images count: all that the model is shown, those in earlier turns and in tool messages
+    included, or only those since the last user message. Of several, the most unsafe counts."""
+    on_no_image: Literal["post_only", "pass", "align"] = "post_only"
+    """No image in scope. ``"post_only"``: the answer's own score decides whether to align.
+    ``"pass"``: the plain answer goes out unevaluated. ``"align"``: every answer is aligned."""
+
+    # Aligning
+    prefix: str = prompts.PREFIX
+    """The interference prefix; the paper's figure shows it with a comma, which is put here.
+    White space at its end is dropped, since a lone space token derails most tokenizers; the model
+    continues with the space itself. Empty: no shallow alignment, the search alone."""
+    search: bool = True
+    """Deep alignment. False: the answer is simply continued after the prefix."""
+    search_prompt: str = Field(default=prompts.SEARCH_PROMPT, min_length=1)
+    """The user turn under which candidates are scored."""
+    candidates: int = Field(default=5, ge=1, le=64)
+    """N: how many continuations are drawn for each sentence (paper)."""
+    search_top_k: int = Field(default=5, ge=1)
+    """Candidates are drawn from the k most likely tokens (published code)."""
+    search_temperature: float = Field(default=1.5, gt=0.0, le=10.0)
+    """Softmax temperature of the candidates (published code)."""
+    alpha: float = Field(default=1.0, ge=0.0)
+    """Weight of a candidate's likeness to the image; 0 leaves the reward alone (paper)."""
+    clip_from_sentence: int = Field(default=2, ge=1)
+    """First sentence whose candidates are compared with the image: 2 as in the published code,
+    1 as in the paper's text."""
+    max_sentence_tokens: int = Field(default=70, ge=1)
+    """Most tokens of a candidate; one that has no end by then is cut there (published code)."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """Most tokens of an answer, kept to the token, the prefix included (published code)."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Every random draw is a function of seed, sentence, candidate and step."""
+
+    # When something is missing or fails
+    on_unscored: Literal["unsafe", "refuse", "raise"] = "unsafe"
+    """What could not be evaluated is treated as unsafe, or refused, or raises
+    ``EvaluationError``. It is never treated as safe."""
+    on_unrepaired: Literal["refuse", "return"] = "refuse"
+    """The repaired answer still scores unsafe: say ``refusal_message``, or return it (paper)."""
+    on_error: Literal["raise", "refuse"] = "raise"
+    """Input that cannot be read, or an engine that fails: raise the error, or reply with
+    ``refusal_message`` (decision ``blocked`` or ``refused``) and put the reason in the verdict."""
+    refusal_message: str = Field(default=prompts.REFUSAL, min_length=1)
+    """What is said in place of an answer."""
+
+    # Reporting and access
+    record_rejected: bool = False
+    """Add the texts of the plain draft and of rejected candidates to the verdict. They are what
+    the guard exists to withhold: for the command line and for measurements."""
+    overridable: frozenset[str] = frozenset()
+    """Fields that a caller may set per request by ``configurable={"eta_guard": {...}}``. None by
+    default: over an HTTP API a client could otherwise disarm the guard."""
+
+    @field_validator("prefix")
+    @classmethod
+    def _without_trailing_space(cls, prefix: str) -> str:
+        return prefix.rstrip()
+
+    @field_validator("overridable")
+    @classmethod
+    def _names_of_fields(cls, names: frozenset[str]) -> frozenset[str]:
+        unknown = sorted(names - set(cls.model_fields) | names & {"overridable"})
+        if unknown:
+            raise ValueError(f"no fields that could be overridden: {', '.join(unknown)}")
+        return names
+
+    def __init__(self, **values: Any) -> None:
+        """Checks the values.
+
+        Raises:
+            PolicyError: A field is unknown or out of range.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise PolicyError(_what_is_wrong(error), hint=_hint(error)) from error
+
+    @classmethod
+    def paper(cls) -> GuardPolicy:
+        """The published procedure, which returns what it could not repair."""
+        return cls.preset("paper")
+
+    @classmethod
+    def preset(cls, name: str) -> GuardPolicy:
+        """A named strictness.
+
+        The thresholds of ``"strict"`` and ``"lenient"`` are shifts of the paper's, for a first
+        try; calibrate on your own data before you rely on them.
+
+        Args:
+            name: ``"paper"``, ``"balanced"`` (the defaults), ``"strict"`` or ``"lenient"``.
+
+        Raises:
+            PolicyError: There is no preset of that name.
+        """
+        presets: dict[str, dict[str, Any]] = {
+            "paper": {"on_unrepaired": "return"},
+            "balanced": {},
+            "strict": {
+                "image_threshold": 0.13,
+                "response_threshold": 0.08,
+                "on_unscored": "refuse",
+            },
+            "lenient": {"image_threshold": 0.19, "response_threshold": 0.04},
+        }
+        if name not in presets:
+            raise PolicyError(
+                f"There is no policy preset {name!r}.", hint=f"Choose one of {', '.join(presets)}."
+            )
+        return cls(**presets[name])
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> GuardPolicy:
+        """Reads a policy from a YAML or JSON file of field names and values.
+
+        Raises:
+            PolicyError: The file cannot be read, is no mapping, or a field is not valid.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise PolicyError(
+                f"The policy file {path} cannot be read ({_one_line(error)}).",
+                hint="Give a YAML or JSON file of policy fields.",
+            ) from error
+        if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+            raise PolicyError(
+                f"The policy file {path} holds no mapping of field names to values.",
+                hint="Write one field a line, such as `image_threshold: 0.16`.",
+            )
+        return cls(**values)
+
+    def updated(self, values: Mapping[str, Any]) -> GuardPolicy:
+        """A copy with some fields set anew, checked like all.
+
+        Raises:
+            PolicyError: A field is unknown or out of range.
+        """
+        return GuardPolicy(**{**self.model_dump(), **values})
+
+    def for_run(self, config: RunnableConfig | None) -> GuardPolicy:
+        """The policy of one request: this one, with what the caller overrides.
+
+        Args:
+            config: The run's config; ``configurable["eta_guard"]`` holds the overrides.
+
+        Raises:
+            PolicyError: An override is not a mapping, is unknown, forbidden or not valid.
+        """
+        overrides = ((config or {}).get("configurable") or {}).get(CONFIG_KEY)
+        if not overrides:
+            return self
+        if not isinstance(overrides, Mapping):
+            raise PolicyError(
+                f'configurable["{CONFIG_KEY}"] is a {type(overrides).__name__}, not a mapping.',
+                hint='Pass fields and values, such as {"max_tokens": 200}.',
+            )
+        forbidden = sorted(set(overrides) & set(type(self).model_fields) - self.overridable)
+        if forbidden:
+            raise PolicyError(
+                f"This policy does not let a caller set {', '.join(forbidden)}.",
+                hint="Name the fields that callers may set in `overridable` of the policy.",
+            )
+        return self.updated(overrides)
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "policy"
+    if first["type"] == "extra_forbidden":
+        return f"There is no policy field {name!r}."
+    value = first["input"]
+    shown = f"{name} = {value!r}" if not isinstance(value, float) or math.isfinite(value) else name
+    return f"{shown} is not valid: {first['msg'].removeprefix('Value error, ')}."
+
+
+def _hint(error: ValidationError) -> str:
+    name = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else ""
+    field = GuardPolicy.model_fields.get(name)
+    if field is None:
+        return f"The fields are {', '.join(GuardPolicy.model_fields)}."
+    return " ".join((field.description or "").split())
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,124 @@
+"""Loads the three models of an assembly: the small ones that ship, the paper's, or your own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+from eta_guard import embedded
+from eta_guard.errors import ModelLoadError
+from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+
+if TYPE_CHECKING:
+    import torch
+
+ASSEMBLIES: dict[str, dict[str, str]] = {
+    "embedded": {
+        "chat_model": str(embedded.path("chat")),
+        "clip": str(embedded.path("clip")),
+        "reward": str(embedded.path("reward")),
+    },
+    "paper": {
+        "chat_model": "llava-hf/llava-1.5-7b-hf",
+        "clip": "ViT-L-14-336/openai",
+        "reward": "RLHFlow/ArmoRM-Llama3-8B-v0.1",
+    },
+}
+"""Names or directories of the models that belong together."""
+
+
+class Parts(TypedDict):
+    """What ``EtaGuard`` and ``build_graph`` are made of."""
+
+    engine: Engine
+    image_evaluator: ImageEvaluator
+    response_evaluator: ResponseEvaluator
+
+
+def load_parts(
+    assembly: str = "embedded",
+    *,
+    chat_model: str | Path | None = None,
+    clip: str | Path | None = None,
+    reward: str | Path | None = None,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    progress: Callable[[str], None] = lambda what: None,
+) -> Parts:
+    """Loads an assembly, with other models in place of its own where they are named.
+
+    Args:
+        assembly: A key of ``ASSEMBLIES``.
+        chat_model: Name or directory of an image-text-to-text model.
+        clip: Name and weights (``"ViT-L-14-336/openai"``) or directory of an open_clip model.
+        reward: Name or directory of a reward model with one label.
+        device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
+        dtype: Of chat model and reward model; each one's own default without it.
+        progress: Is told what is being loaded.
+
+    Raises:
+        ModelLoadError: There is no such assembly, or weights are missing: all that are missing,
+            how to get them, and their licences.
+    """
+    if assembly not in ASSEMBLIES:
+        raise ModelLoadError(
+            f"There is no assembly {assembly!r}.", hint=f"Choose one of {', '.join(ASSEMBLIES)}."
+        )
+    names = {**ASSEMBLIES[assembly]}
+    asked = {"chat_model": chat_model, "clip": clip, "reward": reward}
+    names.update({role: str(name) for role, name in asked.items() if name is not None})
+    loaders: dict[str, tuple[str, Callable[[], Any]]] = {
+        "image_evaluator": ("clip", lambda: _clip(names["clip"], device)),
+        "response_evaluator": ("reward", lambda: _reward(names["reward"], device, dtype)),
+        "engine": ("chat_model", lambda: load_chat_model(names["chat_model"], device, dtype)),
+    }
+    parts: dict[str, Any] = {}
+    missing: list[ModelLoadError] = []
+    for part, (role, load) in loaders.items():
+        progress(f"Loading the {role.replace('_', ' ')} {names[role]}")
+        try:
+            parts[part] = load()
+        except ModelLoadError as error:
+            missing.append(error)
+    if missing:
+        raise _all_of(missing)
+    return cast(Parts, parts)
+
+
+def load_chat_model(
+    name: str, device: str | None = None, dtype: torch.dtype | None = None
+) -> Engine:
+    """Loads a chat model by name, by directory, or as the one of an assembly.
+
+    Raises:
+        ModelLoadError: There are no such weights within reach.
+    """
+    from eta_guard.engines.local import LocalEngine
+
+    name = ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name
+    return LocalEngine.from_pretrained(name, device=device, dtype=dtype)
+
+
+def _all_of(missing: list[ModelLoadError]) -> ModelLoadError:
+    if len(missing) == 1:
+        return missing[0]
+    hints = dict.fromkeys(error.hint for error in missing)
+    return ModelLoadError(" ".join(error.message for error in missing), hint=" ".join(hints))
+
+
+def _clip(name: str, device: str | None) -> ImageEvaluator:
+    from eta_guard.evaluators.clip import ClipImageEvaluator
+
+    if Path(name).is_dir() or name.startswith("hf-hub:"):
+        return ClipImageEvaluator.from_pretrained(name, device=device)
+    architecture, _, weights = name.partition("/")
+    return ClipImageEvaluator.from_pretrained(
+        architecture, pretrained=weights or "openai", device=device
+    )
+
+
+def _reward(name: str, device: str | None, dtype: torch.dtype | None) -> ResponseEvaluator:
+    from eta_guard.evaluators.load import load_response_evaluator
+
+    return load_response_evaluator(name, device=device, dtype=dtype)

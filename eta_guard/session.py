@@ -1,0 +1,120 @@
+"""GuardSession: what one request holds that must be neither stored nor shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+
+from eta_guard.conversation import Conversation, Picture, read_conversation
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import (
+    Candidate,
+    Completion,
+    Engine,
+    EngineSession,
+    Generation,
+    ResponseEvaluator,
+    ResponseSession,
+)
+
+GENERATION_KEY = "eta_guard_generation"
+"""Key of ``configurable`` under which ``EtaGuard`` hands a call's ``Generation`` to the graph."""
+
+
+class GuardSession:
+    """The pixels, the drafts and the candidates of one request.
+
+    It travels in a channel that is never checkpointed, and its ``repr`` tells nothing, so that no
+    stream, trace or log shows a text that was not let out. Everything in it can be made again from
+    the messages, the policy and the accepted sentences; nothing is computed before it is asked for.
+    """
+
+    def __init__(
+        self, engine: Engine, messages: Sequence[BaseMessage], generation: Generation
+    ) -> None:
+        """Reads the messages.
+
+        Raises:
+            InputError: They cannot be read.
+        """
+        self.conversation: Conversation = read_conversation(messages)
+        self.proposed: list[tuple[str, ...]] = []
+        self._scores: ResponseSession | None = None
+        self._aligned: str | None = None
+        self._engine = engine
+        self._generation = generation
+
+    def __repr__(self) -> str:
+        return "<GuardSession: withheld>"
+
+    @cached_property
+    def engine(self) -> EngineSession:
+        """The chat model's side of the request."""
+        return self._engine.open(self.conversation, self._generation)
+
+    @cached_property
+    def draft(self) -> Completion:
+        """The plain answer, drawn when first asked for."""
+        return self.engine.answer()
+
+    @property
+    def drawn_draft(self) -> str | None:
+        """The text of the plain answer if one was drawn."""
+        return self.draft.text if "draft" in self.__dict__ else None
+
+    def picture(self, evaluation: Mapping[str, Any] | None) -> Picture | None:
+        """The image that an ``ImageEvaluation`` in the state speaks of."""
+        where = evaluation and (evaluation["message"], evaluation["block"])
+        found = (p for p in self.conversation.pictures if (p.message, p.block) == where)
+        return next(found, None)
+
+    def pictures(self, scope: Literal["conversation", "last_turn"]) -> list[Picture]:
+        """The images that count."""
+        if scope == "last_turn":
+            return self.conversation.last_turn_pictures
+        return self.conversation.pictures
+
+    def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
+        """Begins the aligned answer, or takes it up again after ``accepted``."""
+        self.engine.prefill(prefix, accepted)
+        self._aligned = prefix + "".join(candidate.text for candidate in accepted)
+
+    @property
+    def aligning(self) -> bool:
+        """Whether the aligned answer has been begun in this session."""
+        return self._aligned is not None
+
+    def search_scores(self, evaluator: ResponseEvaluator, prompt: str) -> ResponseSession:
+        """Scores continuations of the aligned answer; opened at the first round."""
+        if self._scores is None:
+            scores = evaluator.open(prompt)
+            scores.accept(self._aligned or "")
+            self._scores = scores
+        return self._scores
+
+    def accept(self, index: int, candidate: Candidate) -> None:
+        """Keeps one candidate of the last round, in the engine and in the scores."""
+        self.engine.accept(index)
+        if self._scores is not None:
+            self._scores.accept(candidate.text)
+
+    @classmethod
+    def of(
+        cls, state: Mapping[str, Any], engine: Engine, policy: GuardPolicy, config: RunnableConfig
+    ) -> GuardSession:
+        """The request's session, made anew where a resumed run has lost it."""
+        session = state.get("session")
+        if isinstance(session, cls):
+            return session
+        return cls(engine, state["messages"], _generation(policy, config))
+
+
+def _generation(policy: GuardPolicy, config: RunnableConfig) -> Generation:
+    asked = (config.get("configurable") or {}).get(GENERATION_KEY)
+    if isinstance(asked, Generation):
+        return asked
+    return Generation(max_tokens=policy.max_tokens, seed=policy.seed)

@@ -1,0 +1,189 @@
+"""What a request is known by: the graph's state, and the verdict that the reply carries.
+
+State holds plain values only (strict msgpack reads them back), and nothing that was not let out:
+drafts and rejected candidates live in the ``session``, which is never checkpointed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, TypedDict
+
+from langgraph.channels import UntrackedValue
+from langgraph.graph import MessagesState
+from langgraph.managed import RemainingSteps
+from pydantic import BaseModel, ConfigDict
+
+from eta_guard.session import GuardSession
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["safe", "unsafe", "unscored"]
+Decision = Literal["passed", "aligned", "refused", "blocked", "observed"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Evaluation(_Record):
+    """What an evaluator found, held against the policy's threshold."""
+
+    outcome: Outcome
+    score: float | None
+    """None where there is no score."""
+    threshold: float
+    reason: str | None = None
+    """Why there is no score."""
+
+    @classmethod
+    def of_image(cls, similarity: float, threshold: float) -> Evaluation:
+        """Unsafe when max(similarity, 0) >= threshold (paper, section on pre-evaluation)."""
+        # Clipping first would turn minus infinity into the safest of scores.
+        if not math.isfinite(similarity):
+            return cls._without_score(similarity, threshold)
+        score = max(similarity, 0.0)
+        outcome: Outcome = "unsafe" if score >= threshold else "safe"
+        return cls(outcome=outcome, score=score, threshold=threshold)
+
+    @classmethod
+    def of_response(cls, score: float, threshold: float) -> Evaluation:
+        """Unsafe when score <= threshold (paper, section on post-evaluation)."""
+        # Any comparison with NaN is false, which would read as safe.
+        if not math.isfinite(score):
+            return cls._without_score(score, threshold)
+        outcome: Outcome = "unsafe" if score <= threshold else "safe"
+        return cls(outcome=outcome, score=score, threshold=threshold)
+
+    @classmethod
+    def unscored(cls, threshold: float, reason: str) -> Evaluation:
+        """Could not be evaluated, and so is not safe."""
+        return cls(outcome="unscored", score=None, threshold=threshold, reason=reason)
+
+    @classmethod
+    def _without_score(cls, value: float, threshold: float) -> Evaluation:
+        return cls.unscored(threshold, f"the evaluator returned {value}")
+
+
+class ImageEvaluation(Evaluation):
+    """The evaluation of one image, and where it stood."""
+
+    message: int
+    """Index of the message it stands in."""
+    block: int
+    """Index of the content block within the message."""
+
+    @property
+    def unsafety(self) -> float:
+        """Orders images by how much they count; what has no score comes before all that have."""
+        return math.inf if self.score is None else self.score
+
+
+class CandidateScore(_Record):
+    """How one candidate of a round did. Its text is told only where the policy records it."""
+
+    reward: float | None
+    """Score of prefix, accepted text and candidate together; None where it has none."""
+    similarity: float | None
+    """Cosine of the image and the candidate sentence; None in rounds without it."""
+    utility: float | None
+    """reward + alpha / sentence number * similarity."""
+    ended: bool
+    """The answer is over after this candidate: end token, stop text, or budget spent."""
+
+
+class SentenceRound(_Record):
+    """One round of best-of-N."""
+
+    sentence: int
+    """Number of the sentence, from 1."""
+    candidates: tuple[CandidateScore, ...]
+    pick: int | None
+    """Index of the candidate that was kept; None where none could be scored."""
+    text: str
+    """The accepted text of this round, as it stands in the answer."""
+
+
+class Verdict(_Record):
+    """What the guard found and did: ``response_metadata["eta_guard"]`` of the reply."""
+
+    schema_version: int = SCHEMA_VERSION
+    decision: Decision
+    reason: str | None = None
+    """Why the answer was refused or blocked."""
+    route: tuple[str, ...]
+    """Names of the nodes, in the order in which they ran."""
+    image: ImageEvaluation | None = None
+    """The most unsafe of the images; what could not be scored comes first."""
+    images: tuple[ImageEvaluation, ...] = ()
+    response: Evaluation | None = None
+    """Of the plain answer; None where it was not needed."""
+    final: Evaluation | None = None
+    """Of the repaired answer; None where none was made."""
+    rounds: tuple[SentenceRound, ...] = ()
+    counts: dict[str, int] = {}
+    """What the request cost: forwards, positions (rows x new tokens) and encodes by model."""
+    models: dict[str, str] = {}
+    """Fingerprints of chat model, image evaluator and response evaluator."""
+    draft: str | None = None
+    """The plain answer that was not let out; only with ``record_rejected``."""
+    rejected: tuple[tuple[str, ...], ...] | None = None
+    """Texts of all candidates of each round; only with ``record_rejected``."""
+
+
+class Repaired(TypedDict):
+    """A repaired answer, once it is whole."""
+
+    text: str
+    """From the first character of the prefix."""
+    finish_reason: str
+
+
+class Halt(TypedDict):
+    """Why no answer goes out."""
+
+    decision: Decision
+    reason: str
+
+
+class GuardState(MessagesState):
+    """State of the graph. Input and output are ``messages`` alone."""
+
+    session: Annotated[GuardSession | None, UntrackedValue]
+    """Pixels, drafts and candidates of the request. None after a resume: rebuilt where needed."""
+    remaining_steps: RemainingSteps
+    route: list[str]
+    """Names of the nodes that have run."""
+    counts: dict[str, int]
+    images: list[dict[str, Any]]
+    """An ``ImageEvaluation`` each."""
+    image: dict[str, Any] | None
+    response: dict[str, Any] | None
+    final: dict[str, Any] | None
+    rounds: list[dict[str, Any]]
+    """A ``SentenceRound`` each."""
+    accepted: list[list[int]]
+    """Token ids of the accepted sentences, so that a resumed search goes on exactly."""
+    repaired: Repaired | None
+    halt: Halt | None
+
+
+class GuardMessages(MessagesState):
+    """Input and output of the graph."""
+
+
+def fresh() -> dict[str, Any]:
+    """What every request starts from, so that a second turn on one thread starts clean."""
+    return {
+        "session": None,
+        "route": [],
+        "counts": {},
+        "images": [],
+        "image": None,
+        "response": None,
+        "final": None,
+        "rounds": [],
+        "accepted": [],
+        "repaired": None,
+        "halt": None,
+    }

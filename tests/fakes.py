@@ -1,0 +1,143 @@
+"""Fakes at the three seams: scripted, without a model, and honest about what they were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+from PIL import Image
+
+from eta_guard.conversation import Conversation
+from eta_guard.protocols import Candidate, Completion, Generation, Sampling
+
+DRAFT = "DRAFT canary: the plain answer."
+SAFE_END = " That is all."
+
+
+def candidate(text: str, *, ends: bool = False, ids: tuple[int, ...] = ()) -> Candidate:
+    return Candidate(text, ids, "stop" if ends else None)
+
+
+@dataclass
+class FakeSession:
+    engine: FakeEngine
+    generation: Generation
+    text: str = ""
+    sentence: int = 0
+    proposed: list[Candidate] = field(default_factory=list)
+
+    def answer(self) -> Completion:
+        self.engine.calls.append("answer")
+        if isinstance(self.engine.draft, Exception):
+            raise self.engine.draft
+        return Completion(self.engine.draft, "stop")
+
+    def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
+        self.engine.calls.append("prefill")
+        self.text = prefix + "".join(c.text for c in accepted)
+        self.sentence = len(accepted)
+
+    def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        self.engine.calls.append("propose")
+        self.proposed = self.engine.sentences(self.sentence + 1, n)
+        return self.proposed
+
+    def accept(self, index: int) -> None:
+        self.text += self.proposed[index].text
+        self.sentence += 1
+
+    def finish(self) -> Completion:
+        self.engine.calls.append("finish")
+        return Completion(self.text + self.engine.continuation, "stop")
+
+
+@dataclass
+class FakeEngine:
+    draft: str | Exception = DRAFT
+    sentences: Callable[[int, int], list[Candidate]] = lambda number, n: [
+        candidate(f" sentence {number} of candidate {i}.", ends=number == 3, ids=(number, i))
+        for i in range(n)
+    ]
+    continuation: str = ", continued."
+    fingerprint: str = "fake-chat@0"
+    calls: list[str] = field(default_factory=list)
+    opened: list[tuple[Conversation, Generation]] = field(default_factory=list)
+
+    def open(self, conversation: Conversation, generation: Generation) -> FakeSession:
+        self.opened.append((conversation, generation))
+        return FakeSession(self, generation)
+
+
+@dataclass
+class FakeImages:
+    """Scores images by their colour: the red channel / 255."""
+
+    fingerprint: str = "fake-clip@0"
+    failure: Exception | None = None
+    likeness: Callable[[str], float] = lambda text: 0.0
+    asked: list[tuple[int, list[str]]] = field(default_factory=list)
+
+    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[list[float]]:
+        self.asked.append((len(images), list(texts)))
+        if self.failure:
+            raise self.failure
+        return [
+            [
+                red(image) if text.startswith("The image contains") else self.likeness(text)
+                for text in texts
+            ]
+            for image in images
+        ]
+
+
+def red(image: Image.Image) -> float:
+    pixel: Any = image.getpixel((0, 0))
+    return float(pixel[0]) / 255
+
+
+@dataclass
+class FakeResponses:
+    """Scores texts by a function of (prompt, text)."""
+
+    score: Callable[[str, str], float] = lambda prompt, text: 1.0
+    fingerprint: str = "fake-reward@0"
+    scored: list[tuple[str, str]] = field(default_factory=list)
+
+    def open(self, prompt: str) -> FakeResponseSession:
+        return FakeResponseSession(self, prompt)
+
+
+@dataclass
+class FakeResponseSession:
+    evaluator: FakeResponses
+    prompt: str
+    text: str = ""
+
+    def score(self, continuations: Sequence[str]) -> list[float]:
+        texts = [self.text + continuation for continuation in continuations]
+        self.evaluator.scored += [(self.prompt, text) for text in texts]
+        return [self.evaluator.score(self.prompt, text) for text in texts]
+
+    def accept(self, text: str) -> None:
+        self.text += text
+
+
+def image_block(score: float) -> dict[str, str]:
+    """A content block whose image ``FakeImages`` scores (to the nearest 1/255)."""
+    import base64
+
+    buffer = BytesIO()
+    Image.new("RGB", (4, 4), (round(score * 255), 0, 0)).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return {"type": "image", "base64": data, "mime_type": "image/png"}
+
+
+UNSAFE, SAFE = 0.8, 0.0
+
+
+def question(*scores: float, text: str = "What is this?") -> HumanMessage:
+    blocks: list[str | dict[Any, Any]] = [image_block(score) for score in scores]
+    return HumanMessage([*blocks, {"type": "text", "text": text}])
