@@ -161,7 +161,9 @@ def _role(index: int, message: BaseMessage) -> Role:
     name = message.role if isinstance(message, ChatMessage) else None
     if name is not None and name.lower() in _ROLE_NAMES:
         return _ROLE_NAMES[name.lower()]
-    what = f"the unknown role {name!r}" if name is not None else f"type {type(message).__name__}"
+    what = (
+        f"the unknown role {name[:40]!r}" if name is not None else f"type {type(message).__name__}"
+    )
     raise InputError(
         f"Message {index} is of {what}, which no model can be shown.",
         hint=f"Use user, assistant, system or tool messages; roles: {', '.join(_ROLE_NAMES)}.",
@@ -258,21 +260,25 @@ def _document(block: _Block, depth: int) -> _Parts:
     if isinstance(source, Mapping) and kind == "text" and isinstance(source.get("data"), str):
         yield source["data"]
     elif isinstance(source, Mapping) and kind == "content":
-        yield from _result(source, depth)
+        yield from _read({**source, "type": "tool_result"}, depth + 1)
     else:
         _refuse(block, depth)
 
 
 def _result(block: _Block, depth: int) -> _Parts:
     """What a tool gave back: text, one block, or a list of either; or nothing."""
-    body = block.get("toolResult", block)
-    if not isinstance(body, Mapping):
-        raise InputError("a tool result is not a mapping.", hint="Pass its content as blocks.")
     for key in ("content", "output", "outputs"):
-        content = body.get(key)
+        content = block.get(key)
         for inner in content if isinstance(content, list | tuple) else [content]:
             if inner is not None:
                 yield from _read(inner, depth + 1)
+
+
+def _converse_result(block: _Block, depth: int) -> _Parts:
+    body = block.get("toolResult")
+    if not isinstance(body, Mapping):
+        raise InputError("a tool result is not a mapping.", hint="Pass its content as blocks.")
+    yield from _read({**body, "type": "tool_result"}, depth + 1)
 
 
 def _wrapped(block: _Block, depth: int) -> _Parts:
@@ -280,7 +286,10 @@ def _wrapped(block: _Block, depth: int) -> _Parts:
 
 
 def _json(block: _Block, depth: int) -> _Parts:
-    yield json.dumps(block.get("json"), ensure_ascii=False, default=repr)
+    try:
+        yield json.dumps(block.get("json"), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError("a JSON block is not JSON.", hint="Pass it as text.") from error
 
 
 def _refuse(block: _Block, depth: int) -> NoReturn:
@@ -301,7 +310,7 @@ _UNTYPED = {
     **{key: key for key in ("text", "image", "document", "video", "audio", "json")},
     **dict.fromkeys(("inline_data", "inlineData", "file_data", "fileData"), "file"),
     **dict.fromkeys(("toolUse", "function_call", "functionCall"), "tool_use"),
-    "toolResult": "tool_result",
+    "toolResult": "toolResult",
     "reasoningContent": "reasoning",
     "cachePoint": "cache_point",
 }
@@ -313,6 +322,7 @@ _READERS = {
     **_types(_result, "tool_result mcp_tool_result server_tool_result function_call_output"),
     **_types(_result, "custom_tool_call_output computer_call_output code_interpreter_call"),
     **_types(_result, "search_result"),
+    **_types(_converse_result, "toolResult"),
     **_types(_json, "json"),
     **_types(_wrapped, "non_standard"),
     **_types(_nothing, "reasoning thinking redacted_thinking reasoning_content cache_point"),

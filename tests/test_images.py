@@ -71,7 +71,9 @@ def test_decodes_lossless_formats_exactly(kind: str) -> None:
 def test_decodes_lossy_formats(kind: str) -> None:
     if kind == "AVIF" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
-    data = encode(Image.new("RGB", (16, 8), (200, 30, 60)), kind)
+    source = Image.new("RGB", (16, 8), (200, 30, 60))
+    second = {"save_all": True, "append_images": [picture(16, 8)]} if kind == "MPO" else {}
+    data = encode(source, kind, **second)
     image = decode_image(data)
     assert (image.mode, image.size) == ("RGB", (16, 8))
     assert np.abs(np.asarray(image).astype(int) - (200, 30, 60)).max() < 8
@@ -167,8 +169,9 @@ def test_sets_images_upright(kind: str, orientation: int) -> None:
 
 
 def test_damaged_exif_does_not_hide_the_pixels() -> None:
-    data = encode(picture(16, 8), "JPEG", exif=b"Exif\0\0" + b"\xff" * 40)
-    assert decode_image(data).size == (16, 8)
+    for kind in ("JPEG", "PNG", "WEBP"):
+        data = encode(picture(16, 8), kind, exif=b"Exif\0\0" + b"\xff" * 40)
+        assert decode_image(data).size == (16, 8), kind
 
 
 def test_takes_the_first_frame() -> None:
@@ -316,6 +319,12 @@ def test_never_fetches(address: str) -> None:
     for key in ("url", "image_url", "image", "file_id", "path"):
         with pytest.raises(ImageInputError, match=r"never fetches.*Pass the bytes"):
             read_image({"type": "image", key: address})
+
+
+def test_an_address_in_place_of_base64_is_said_to_be_one() -> None:
+    for key in ("base64", "data"):
+        with pytest.raises(ImageInputError, match="never fetches"):
+            read_image({"type": "image", key: "https://example.org/cat.png"})
 
 
 def test_an_address_is_named_without_its_secrets() -> None:
