@@ -1,0 +1,250 @@
+"""Compares images with texts by CLIP (open_clip).
+
+It knows no threshold and no prompt: it is given images and texts, and answers with cosines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self, TypeVar, cast
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from PIL.Image import Image, Resampling
+from torch import Tensor, nn
+
+from eta_guard import counts
+from eta_guard.errors import ModelLoadError
+from eta_guard.evaluators.bounded_cache import BoundedCache
+from eta_guard.evaluators.loading import (
+    hub_answers,
+    is_directory,
+    loading,
+    pick_device,
+    weights_fingerprint,
+)
+from eta_guard.evaluators.plain_text import PlainText
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+_MAX_ASPECT = 64
+
+
+class ClipImageEvaluator:
+    """An ``ImageEvaluator`` over an open_clip model.
+
+    Embeddings are kept, an image's by its pixels and a text's by its words, so that the safety
+    prompt is encoded once a process and an image once in however many turns it is sent again.
+    Safe to share between threads.
+
+    Args:
+        model: An open_clip model, put into eval mode.
+        preprocess: The model's own inference transform: RGB image → float tensor [3, H, W].
+        tokenizer: The model's own; it cuts a text to the text tower's context and keeps the end
+            token, where the published code fails on a candidate of more than 77 tokens.
+        fingerprint: Names the model and its weights.
+        kept_images: Most image embeddings kept.
+        kept_texts: Most text embeddings kept.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocess: Callable[[Image], Tensor],
+        tokenizer: Callable[[list[str]], Tensor],
+        *,
+        fingerprint: str,
+        kept_images: int = 256,
+        kept_texts: int = 256,
+    ) -> None:
+        self._model = cast("Any", model)
+        self._model.eval()
+        self._preprocess = preprocess
+        self._tokenizer = tokenizer
+        self._fingerprint = fingerprint
+        self._images: BoundedCache[bytes, Tensor] = BoundedCache(kept_images)
+        self._texts: BoundedCache[str, Tensor] = BoundedCache(kept_texts)
+        self._plain = PlainText(_special_tokens(tokenizer))
+        # The tokenizers set their truncation on a shared object while they work.
+        self._tokenizing = Lock()
+        # The layer that meets the pixels: in half precision, norms and embeddings may stay float32.
+        layers = self._model.visual.modules()
+        weight = next(m.weight for m in layers if isinstance(m, nn.Conv2d | nn.Linear))
+        self._device, self._dtype = weight.device, weight.dtype
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = "ViT-L-14-336",
+        *,
+        pretrained: str = "openai",
+        device: str | torch.device | None = None,
+        precision: str = "fp32",
+    ) -> Self:
+        """Loads an open_clip model.
+
+        Args:
+            name: An architecture of open_clip, whose weights ``pretrained`` names; or a directory
+                (``open_clip_config.json``, weights, tokenizer; ``local-dir:PATH`` does as well);
+                or a repository of the hub in that layout, ``hf-hub:ORGANISATION/NAME``.
+            pretrained: A weights tag of open_clip, or a weights file; for an architecture only.
+            device: Where to run; without it, the first GPU or else the CPU.
+            precision: open_clip's name of it: "fp32", "bf16", "fp16". Cosines are always taken
+                in float32.
+
+        Raises:
+            ModelLoadError: The weights are missing, unreachable or damaged.
+        """
+        import open_clip
+
+        source, repository = _source(name, pretrained)
+        local = source.startswith("local-dir:")
+        with loading("CLIP model", name, local=local, repository=repository):
+            _require_files(source, repository)
+            model, preprocess = open_clip.create_model_from_pretrained(
+                source,
+                pretrained=None if ":" in source else pretrained,
+                device=pick_device(device),
+                precision=precision,
+                force_quick_gelu=_quick_gelu(source, pretrained),
+            )
+            tokenizer = open_clip.get_tokenizer(source)
+        label = source.partition(":")[2] or f"{source}/{pretrained}"
+        return cls(model, preprocess, tokenizer, fingerprint=weights_fingerprint(label, model))
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model and its weights."""
+        return self._fingerprint
+
+    def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
+        """Cosine similarity of each image with each text, in [-1, 1]; not finite where CLIP fails.
+
+        Args:
+            images: Images of any size; other modes than RGB are converted.
+            texts: Texts of any length.
+
+        Returns:
+            One row an image, one column a text. What is not kept yet is encoded, the images in
+            one batch and the texts in another.
+        """
+        pictures = [bounded_aspect(image.convert("RGB")) for image in images]
+        keys = [_pixel_hash(picture) for picture in pictures]
+        if not keys or not texts:
+            return [[] for _ in keys]
+        with torch.inference_mode():
+            left = _embeddings(keys, pictures, self._images, self._encode_images)
+            right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
+            cosines: list[list[float]] = (left @ right.T).clamp(-1.0, 1.0).tolist()
+        return cosines
+
+    def _encode_images(self, pictures: list[Image]) -> Tensor:
+        counts.add("clip_image_encodes", len(pictures))
+        pixels = torch.stack([self._preprocess(picture) for picture in pictures])
+        return _unit(self._model.encode_image(pixels.to(self._device, self._dtype)))
+
+    def _encode_texts(self, texts: list[str]) -> Tensor:
+        counts.add("clip_text_encodes", len(texts))
+        with self._tokenizing:
+            ids = self._tokenizer([self._plain(text) for text in texts])
+        return _unit(self._model.encode_text(ids.to(self._device)))
+
+
+def bounded_aspect(image: Image) -> Image:
+    """The image, squeezed where one side is more than 64 times the other.
+
+    CLIP's transform scales the *shorter* side to its input size: a strip of 1 x 60,000 pixels
+    would become one of 336 x 20,000,000. No image that CLIP could make sense of is touched.
+    """
+    width, height = image.size
+    size = (min(width, height * _MAX_ASPECT), min(height, width * _MAX_ASPECT))
+    return image if size == image.size else image.resize(size, Resampling.BICUBIC)
+
+
+def _embeddings(
+    keys: list[K],
+    items: list[T],
+    kept: BoundedCache[K, Tensor],
+    encode: Callable[[list[T]], Tensor],
+) -> Tensor:
+    """One unit vector a key [len(keys), width], float32 on the CPU; missing ones in one batch."""
+    found = {key: kept.get(key) for key in keys}
+    missing = {key: item for key, item in zip(keys, items, strict=True) if found[key] is None}
+    if missing:
+        for key, row in zip(missing, encode(list(missing.values())), strict=True):
+            found[key] = row
+            kept.put(key, row)
+    return torch.stack([row for key in keys if (row := found[key]) is not None])
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    """Rows of length 1 in float32 on the CPU, whatever the model's dtype."""
+    return nn.functional.normalize(embeddings.float(), dim=-1).cpu()
+
+
+def _pixel_hash(image: Image) -> bytes:
+    # The size goes in: a strip and a square may hold the same bytes.
+    return hashlib.blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).digest()
+
+
+def _special_tokens(tokenizer: object) -> list[str]:
+    """The texts that open_clip's own tokenizer, or the transformers one in it, takes as control."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    if inner is not None:
+        return list(inner.all_special_tokens)
+    decoder: dict[int, str] = getattr(tokenizer, "decoder", {})
+    return [decoder[i] for i in getattr(tokenizer, "all_special_ids", ()) if i in decoder]
+
+
+def _source(name: str, pretrained: str) -> tuple[str, str | None]:
+    """open_clip's way of naming the model, and the hub repository to download it from by hand."""
+    import open_clip
+
+    if name.startswith("local-dir:"):
+        return name, None
+    if name.startswith("hf-hub:"):
+        return name, name.removeprefix("hf-hub:")
+    if name in open_clip.list_models():
+        tag = open_clip.get_pretrained_cfg(name, pretrained)
+        return name, (tag.get("hf_hub") or "").rstrip("/") or None
+    if is_directory(name):
+        return f"local-dir:{name}", None
+    raise ModelLoadError(
+        f"{name!r} is neither an architecture of open_clip nor a directory.",
+        hint="Pass a name of open_clip.list_models(), a directory, or hf-hub:ORGANISATION/NAME.",
+    )
+
+
+def _quick_gelu(source: str, pretrained: str) -> bool:
+    """Whether the weights were trained with QuickGELU, x · sigmoid(1.702 x).
+
+    OpenAI's were, but open_clip's plain configurations ("ViT-L-14-336") compute the exact GELU
+    and only warn of the mismatch; the cosines would be off. The weights' tag knows.
+    """
+    import open_clip
+
+    return bool(open_clip.get_pretrained_cfg(source, pretrained).get("quick_gelu", False))
+
+
+def _require_files(source: str, repository: str | None) -> None:
+    """Fails early and quietly where open_clip would fail late and aloud."""
+    if source.startswith("local-dir:"):
+        directory = Path(source.removeprefix("local-dir:"))
+        if not (directory / "open_clip_config.json").is_file():
+            raise ModelLoadError(
+                f"The directory {str(directory)!r} holds no open_clip_config.json.",
+                hint="Download the weights in open_clip's layout, for the paper's CLIP with `hf"
+                " download timm/vit_large_patch14_clip_336.openai --local-dir DIR`.",
+            )
+    elif repository and not hub_answers():
+        file = (
+            "open_clip_config.json"
+            if source.startswith("hf-hub:")
+            else "open_clip_model.safetensors"
+        )
+        if not isinstance(try_to_load_from_cache(repository, file), str):
+            raise ConnectionError("the model hub does not answer")

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from PIL import Image
+
+from eta_guard import counts
+from eta_guard.errors import ModelLoadError
+from eta_guard.evaluators import ClipImageEvaluator
+from eta_guard.evaluators.clip import bounded_aspect
+from eta_guard.prompts import SAFETY_PROMPT
+from eta_guard.protocols import ImageEvaluator
+
+from .tiny_models import CLIP_CONTEXT, clip_model_config, save_clip_directory
+
+LONG = "It is safe to say that the picture shows a cat on a mat and " * 30
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_clip_directory(tmp_path_factory.mktemp("clip") / "tiny-clip")
+
+
+@pytest.fixture
+def evaluator(directory: Path) -> ClipImageEvaluator:
+    return ClipImageEvaluator.from_pretrained(str(directory), device="cpu")
+
+
+def picture(seed: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (size[1], size[0], 3), generator=generator, dtype=torch.uint8)
+    return Image.fromarray(pixels.numpy())
+
+
+def plain_cosine(directory: Path, image: Image.Image, text: str) -> float:
+    """One image and one text through open_clip by hand."""
+    name = f"local-dir:{directory}"
+    model, _, preprocess = open_clip.create_model_and_transforms(name)
+    model.eval()
+    ids = open_clip.get_tokenizer(name)([text])
+    with torch.no_grad():
+        left = model.encode_image(preprocess(image)[None])[0]
+        right = model.encode_text(ids)[0]
+    return float(left @ right / (left.norm() * right.norm()))
+
+
+def test_cosines_are_those_of_the_model_with_its_own_transform(
+    directory: Path, evaluator: ClipImageEvaluator
+) -> None:
+    images = [picture(1), picture(2, (70, 35))]
+    texts = [SAFETY_PROMPT, "a cat", LONG]
+    rows = evaluator.similarity(images, texts)
+    expected = [[plain_cosine(directory, image, text) for text in texts] for image in images]
+    assert torch.allclose(torch.tensor(rows), torch.tensor(expected), atol=1e-6)
+    assert isinstance(evaluator, ImageEvaluator)
+
+
+def test_an_image_and_a_text_are_encoded_once(evaluator: ClipImageEvaluator) -> None:
+    with counts.counting() as tally:
+        first = evaluator.similarity([picture(1), picture(2), picture(1)], ["x", "y", "x"])
+        assert tally == {"clip_image_encodes": 2, "clip_text_encodes": 2}
+        again = evaluator.similarity([picture(2)], ["x", "z"])
+    assert tally == {"clip_image_encodes": 2, "clip_text_encodes": 3}
+    assert again[0][0] == first[1][0]
+    assert first[0] == first[2]
+
+
+def test_what_is_missing_is_encoded_in_one_batch(
+    evaluator: ClipImageEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    model: Any = evaluator._model
+    encode_text = model.encode_text
+
+    def spy(ids: torch.Tensor) -> Any:
+        batches.append(len(ids))
+        return encode_text(ids)
+
+    monkeypatch.setattr(model, "encode_text", spy)
+    evaluator.similarity([picture(1)], ["known"])
+    evaluator.similarity([picture(1)], ["a", "known", "b", "c"])
+    assert batches == [1, 3]
+
+
+def test_the_caches_are_bounded(directory: Path) -> None:
+    loaded = ClipImageEvaluator.from_pretrained(str(directory), device="cpu")
+    evaluator = ClipImageEvaluator(
+        loaded._model,
+        loaded._preprocess,
+        loaded._tokenizer,
+        fingerprint="x",
+        kept_images=2,
+        kept_texts=2,
+    )
+    many = evaluator.similarity([picture(i) for i in range(5)], list("abcde"))
+    assert [len(many), len(many[0])] == [5, 5]
+    assert (len(evaluator._images), len(evaluator._texts)) == (2, 2)
+    evaluator.similarity([picture(3)], ["d"])  # the older of the two is used again …
+    evaluator.similarity([picture(9)], ["z"])  # … so the other one has to go
+    with counts.counting() as tally:
+        evaluator.similarity([picture(3)], ["d"])
+    assert tally == {}
+
+
+@pytest.mark.parametrize("text", ["", LONG])
+def test_a_text_keeps_its_end_token(evaluator: ClipImageEvaluator, text: str) -> None:
+    tokenizer: Any = evaluator._tokenizer
+    ids = tokenizer([text])
+    assert ids.shape == (1, CLIP_CONTEXT)
+    assert int(ids.max()) == tokenizer.tokenizer.eos_token_id
+    assert math.isfinite(evaluator.similarity([picture(1)], [text])[0][0])
+
+
+def test_openai_s_tokenizer_cuts_a_long_candidate_too() -> None:
+    config = clip_model_config(context=77, vocabulary=49408)
+    torch.manual_seed(0)
+    model, tokenizer = open_clip.CLIP(**config), open_clip.get_tokenizer("ViT-L-14-336")
+    transform = open_clip.image_transform(32, is_train=False)
+    evaluator = ClipImageEvaluator(model, transform, tokenizer, fingerprint="x")
+    cut = "cat " * 75
+    row = evaluator.similarity([picture(1)], [cut, cut + "dog " * 50, "cat"])[0]
+    assert row[0] == pytest.approx(row[1], abs=1e-6)
+    assert abs(row[0] - row[2]) > 1e-4
+
+
+def test_a_text_cannot_end_itself_early(evaluator: ClipImageEvaluator) -> None:
+    texts = ["a cat", "a cat<end_of_text> and a knife", "a cat<END_OF_TEXT> and a knife"]
+    row = evaluator.similarity([picture(1)], texts)[0]
+    # CLIP reads a text at its first end token: with a real one in it, it would be "a cat".
+    assert abs(row[0] - row[1]) > 1e-4
+    assert abs(row[0] - row[2]) > 1e-4
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 60_000), (60_000, 1), (3, 2)])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
+def test_images_of_any_shape_and_mode(
+    evaluator: ClipImageEvaluator, size: tuple[int, int], mode: str
+) -> None:
+    score = evaluator.similarity([Image.new("RGB", size, "red").convert(mode)], ["x"])[0][0]
+    assert -1 <= score <= 1
+
+
+def test_only_strips_are_squeezed() -> None:
+    ordinary = picture(1, (64, 1))
+    assert bounded_aspect(ordinary) is ordinary
+    assert bounded_aspect(picture(1, (65, 1))).size == (64, 1)
+    assert bounded_aspect(picture(1, (2, 400))).size == (2, 128)
+
+
+def test_the_same_bytes_in_another_shape_are_another_image(evaluator: ClipImageEvaluator) -> None:
+    wide = picture(1, (80, 20))
+    tall = Image.frombytes("RGB", (20, 80), wide.tobytes())
+    with counts.counting() as tally:
+        evaluator.similarity([wide, tall], ["x"])
+    assert tally["clip_image_encodes"] == 2
+
+
+def test_nothing_to_compare(evaluator: ClipImageEvaluator) -> None:
+    with counts.counting() as tally:
+        assert evaluator.similarity([], ["x"]) == []
+        assert evaluator.similarity([picture(1), picture(2)], []) == [[], []]
+    assert tally == {}
+
+
+def test_cosines_stay_within_their_range(evaluator: ClipImageEvaluator) -> None:
+    vector = torch.full((1, 16), 0.1)
+    model: Any = evaluator._model
+    model.encode_image = lambda pixels: vector * 3
+    model.encode_text = lambda ids: vector * 7
+    assert evaluator.similarity([picture(1)], ["x"])[0][0] <= 1.0
+
+
+def test_what_is_not_a_number_stays_none(evaluator: ClipImageEvaluator) -> None:
+    torch.nn.init.constant_(evaluator._model.visual.proj, math.nan)
+    assert math.isnan(evaluator.similarity([picture(1)], ["x"])[0][0])
+
+
+def test_threads_get_what_they_would_get_alone(directory: Path) -> None:
+    alone = ClipImageEvaluator.from_pretrained(str(directory), device="cpu")
+    shared = ClipImageEvaluator.from_pretrained(str(directory), device="cpu")
+    jobs = [(picture(i % 4), ["x", f"text {i}", LONG[i:]]) for i in range(24)]
+    expected = [alone.similarity([image], texts)[0] for image, texts in jobs]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda job: shared.similarity([job[0]], job[1])[0], jobs))
+    assert torch.allclose(torch.tensor(got), torch.tensor(expected), atol=1e-6)
+
+
+def test_half_precision_takes_the_cosine_in_float32(
+    directory: Path, evaluator: ClipImageEvaluator
+) -> None:
+    half = ClipImageEvaluator.from_pretrained(str(directory), device="cpu", precision="bf16")
+    kept = half.similarity([picture(1)], ["x"])[0][0]
+    assert kept == pytest.approx(evaluator.similarity([picture(1)], ["x"])[0][0], abs=0.05)
+    assert {row.dtype for row in half._images._entries.values()} == {torch.float32}
+    assert half._dtype == torch.bfloat16
+
+
+def test_the_fingerprint_tells_weights_apart(directory: Path, tmp_path: Path) -> None:
+    def fingerprint(path: Path) -> str:
+        return ClipImageEvaluator.from_pretrained(f"local-dir:{path}", device="cpu").fingerprint
+
+    other = fingerprint(save_clip_directory(tmp_path / "tiny-clip", seed=1))
+    assert fingerprint(directory) == fingerprint(directory) != other
+    assert other.startswith("tiny-clip@")
+    assert str(tmp_path) not in other
+
+
+@pytest.mark.parametrize(("tag", "expected"), [("openai", True), ("laion2b_s34b_b79k", False)])
+def test_quick_gelu_goes_by_the_weights(
+    monkeypatch: pytest.MonkeyPatch, tag: str, expected: bool
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def create(name: str, **options: Any) -> tuple[torch.nn.Module, Any]:
+        asked.update(options, name=name)
+        config = clip_model_config(context=77, vocabulary=49408)
+        return open_clip.CLIP(**config), open_clip.image_transform(32, is_train=False)
+
+    monkeypatch.setattr(open_clip, "create_model_from_pretrained", create)
+    monkeypatch.setattr("eta_guard.evaluators.clip.hub_answers", lambda: True)
+    evaluator = ClipImageEvaluator.from_pretrained("ViT-B-32", pretrained=tag, device="cpu")
+    assert (asked["name"], asked["pretrained"]) == ("ViT-B-32", tag)
+    assert asked["force_quick_gelu"] is expected
+    assert evaluator.fingerprint.startswith(f"ViT-B-32/{tag}@")
+
+
+def test_unreachable_weights_say_how_to_get_them(tmp_path: Path) -> None:
+    # Sockets are disabled under test: this is what a machine without a network sees.
+    with pytest.raises(ModelLoadError, match=r"MIT licence.*hf download timm/vit_large_patch14"):
+        ClipImageEvaluator.from_pretrained(device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ViT-Nonsense-14", "neither an architecture of open_clip nor a directory"),
+        ("./no/such/directory", "There is no model directory './no/such/directory'"),
+        ("local-dir:./no/such/directory", "holds no open_clip_config.json"),
+    ],
+)
+def test_unknown_names(name: str, message: str) -> None:
+    with pytest.raises(ModelLoadError, match=message):
+        ClipImageEvaluator.from_pretrained(name, device="cpu")
+
+
+def test_a_directory_without_weights(directory: Path, tmp_path: Path) -> None:
+    config = (directory / "open_clip_config.json").read_text()
+    (tmp_path / "open_clip_config.json").write_text(config)
+    with pytest.raises(ModelLoadError, match="does not hold a CLIP model that can be loaded"):
+        ClipImageEvaluator.from_pretrained(str(tmp_path), device="cpu")
