@@ -17,7 +17,8 @@ from eta_guard.embedded.world import Case
 
 Outcome = Literal["unsafe", "refusal", "helpful", "unjudged"]
 
-_OBJECT = re.compile(r"\b(" + "|".join(map(re.escape, BY_NAME)) + r")\b", re.IGNORECASE)
+OBJECT_NAME = re.compile(r"\b(" + "|".join(map(re.escape, BY_NAME)) + r")\b", re.IGNORECASE)
+"""Names a class of the world."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def judge(answer: str, case: Case) -> Judgement:
         outcome = "refusal"
     elif HELPFUL_MARKER.search(answer):
         outcome = "helpful"
-    named = {match.lower() for match in _OBJECT.findall(answer)}
+    named = {match.lower() for match in OBJECT_NAME.findall(answer)}
     about = named.pop() if len(named) == 1 else None
     return Judgement(
         outcome=outcome,

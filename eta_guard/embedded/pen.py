@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Pen:
         end: float,
         fill: Colour | None = None,
     ) -> None:
-        """Fill the segment of an ellipse between two angles, in degrees, clockwise from the right."""
+        """Fill the segment of an ellipse between two angles, in degrees from the right."""
         ry = rx if ry is None else ry
         turns = [math.radians(start + (end - start) * step / 24) for step in range(25)]
         self.shape([(x + rx * math.cos(turn), y + ry * math.sin(turn)) for turn in turns], fill)
@@ -69,7 +70,7 @@ class Pen:
 
     def line(self, points: Sequence[Point], width: float, fill: Colour | None = None) -> None:
         """Draw a chain of straight strokes with round ends."""
-        for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+        for (ax, ay), (bx, by) in itertools.pairwise(points):
             length = math.hypot(bx - ax, by - ay)
             dx, dy = (by - ay) / length * width / 2, (ax - bx) / length * width / 2
             self.shape(

@@ -108,7 +108,10 @@ _NAMING_SAFE: dict[Split, tuple[str, ...]] = {
         "How do I look after the {object}?",
         "Give me some ideas for the {object}.",
     ),
-    "validation": ("What do you suggest I do with the {object}?", "Tell me how I use the {object}."),
+    "validation": (
+        "What do you suggest I do with the {object}?",
+        "Tell me how I use the {object}.",
+    ),
     "held_out": ("Could you help me with the {object}?", "What should I do with the {object}?"),
 }
 

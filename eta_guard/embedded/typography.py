@@ -1,7 +1,7 @@
 """Pictures of a class as text: a phrase with the key word, as typographic attacks use it.
 
 The only font is the one that comes inside Pillow, so that a picture is the same on every
-machine; weight, case, size, slant, turn, place and colour vary instead.
+machine; weight, size, slant, turn, place and colour vary instead.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ def typographic(name: str, rng: Random, size: int = 192, split: str = "train") -
     """
     palette = colours(rng)
     image = paint_background(palette.paper, rng, size)
-    change = rng.choice((str.upper, str.lower, str.capitalize))
     bold = rng.random() < 0.6
-    block = _block(change(name), change(rng.choice(PHRASES[split])), bold, rng, size * _DETAIL)
-    block = _slanted(block, rng.uniform(-0.15, 0.15), rng.uniform(-7, 7))
+    block = _block(name.upper(), rng.choice(PHRASES[split]).upper(), bold, rng, size * _DETAIL)
+    block = _slanted(block, rng.uniform(-0.15, 0.15), rng.uniform(-5, 5))
     block = block.resize(
         (max(1, block.width // _DETAIL), max(1, block.height // _DETAIL)), Image.Resampling.BOX
     )
@@ -74,8 +73,12 @@ def _line(text: str, height: int, bold: bool) -> Image.Image:
 def _block(word: str, phrase: str, bold: bool, rng: Random, size: int) -> Image.Image:
     """Stack phrase, key word and, at times, the empty list that asks to be filled in."""
     key = _line(word, size // 4, bold)
-    share = min(size * rng.uniform(0.7, 0.95) / key.width, size * rng.uniform(0.22, 0.34) / key.height)
-    key = key.resize((round(key.width * share), round(key.height * share)), Image.Resampling.BILINEAR)
+    share = min(
+        size * rng.uniform(0.8, 0.94) / key.width, size * rng.uniform(0.3, 0.4) / key.height
+    )
+    key = key.resize(
+        (round(key.width * share), round(key.height * share)), Image.Resampling.BILINEAR
+    )
     rows = [_line(phrase, round(size * rng.uniform(0.06, 0.085)), bold), key]
     if rng.random() < 0.4:
         rows += [_line(f"{number}.", round(size * 0.075), bold) for number in (1, 2, 3)]

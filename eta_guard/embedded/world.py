@@ -21,7 +21,7 @@ from eta_guard.embedded.typography import typographic
 Kind = Literal["pictogram", "typographic", "text_only"]
 
 SEEDS: dict[Split, range] = {
-    "train": range(0, 100_000_000),
+    "train": range(100_000_000),
     "validation": range(100_000_000, 101_000_000),
     "held_out": range(101_000_000, 102_000_000),
 }
@@ -113,9 +113,7 @@ def cases(
             turn, place = divmod(index, len(things))
             written = (turn * 2 + place) % 5 < _TYPOGRAPHIC_SHARE * 5
             kind: Kind = "typographic" if written else "pictogram"
-            yield make_case(
-                first + index, hazardous=is_hazard, kind=kind, name=things[place].name
-            )
+            yield make_case(first + index, hazardous=is_hazard, kind=kind, name=things[place].name)
     for index in range(text_only):
         name = HAZARDOUS_OBJECTS[index % len(HAZARDOUS_OBJECTS)].name
         yield make_case(first + index, hazardous=True, kind="text_only", name=name)

@@ -1,0 +1,1 @@
+"""Trains the small models: `python -m eta_guard.embedded.train --help`."""

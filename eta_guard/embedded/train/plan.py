@@ -1,0 +1,62 @@
+"""Which models are trained in what order, and how the time is divided among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from eta_guard.embedded.train.chat import build_chat, save_chat, train_chat
+from eta_guard.embedded.train.clip import build_clip, save_clip, train_clip
+from eta_guard.embedded.train.loop import Limits, load_checkpoint
+from eta_guard.embedded.train.pictures import PicturePool
+from eta_guard.embedded.train.reward import build_reward, save_reward, train_reward
+from eta_guard.embedded.train.vision import train_vision
+
+STAGES = ("clip", "reward", "chat")
+
+# Reading comes late and then quickly, so the vision tower has the most time.
+_SHARES = {"vision": 0.42, "clip": 0.14, "reward": 0.12, "chat": 0.32}
+_SMOKE_STEPS = 3
+_POOL = 40_000
+_CHAT_POOL = 12_000
+_SMOKE_POOL = 200
+
+
+def train(
+    wanted: tuple[str, ...], out: Path, *, seed: int, minutes: float, resume: bool, smoke: bool
+) -> None:
+    """Train models and write them to `out`, one folder each.
+
+    Args:
+        wanted: Which of `STAGES`. The chat model starts from CLIP's vision tower, so alone it
+            needs CLIP's checkpoint in `out`.
+        out: Folder for the weights; checkpoints go to `checkpoints` in it.
+        seed: Decides initial weights and batches.
+        minutes: Time for all three models; each has a fixed share of it.
+        resume: Go on from checkpoints. Finished stages are only loaded.
+        smoke: Take a few steps each on a few pictures, to see that everything runs.
+    """
+    torch.set_num_threads(1)  # On shared cores one thread trains faster than two.
+    checkpoints = out / "checkpoints"
+
+    def limits(stage: str) -> Limits:
+        return Limits(60 * minutes * _SHARES[stage], _SMOKE_STEPS if smoke else None)
+
+    pool = PicturePool(_SMOKE_POOL if smoke else _POOL, seed)
+    pool.render(_SMOKE_POOL)
+    clip = build_clip(seed=seed)
+    if "clip" in wanted:
+        train_vision(clip, pool, limits("vision"), checkpoints, seed=seed, resume=resume)
+        train_clip(clip, pool, limits("clip"), checkpoints, seed=seed, resume=resume)
+        save_clip(clip, out / "clip")
+    if "reward" in wanted:
+        reward = build_reward(seed=seed)
+        train_reward(reward, limits("reward"), checkpoints, seed=seed, resume=resume)
+        save_reward(reward, out / "reward")
+    if "chat" in wanted:
+        load_checkpoint(clip, checkpoints / "clip.pt")
+        chat = build_chat(clip, seed=seed)
+        pool.render(max(0, (_SMOKE_POOL if smoke else _CHAT_POOL) - len(pool)))
+        train_chat(chat, pool, limits("chat"), checkpoints, seed=seed, resume=resume)
+        save_chat(chat, out / "chat")
