@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from PIL import Image
 
 from eta_guard.conversation import Conversation
+from eta_guard.graph import GuardGraph, build_graph
+from eta_guard.guard import EtaGuard
+from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling
+from eta_guard.state import Verdict
 
 DRAFT = "DRAFT canary: the plain answer."
 SAFE_END = " That is all."
+
+Score = float | Exception
 
 
 def candidate(text: str, *, ends: bool = False, ids: tuple[int, ...] = ()) -> Candidate:
@@ -37,11 +44,13 @@ class FakeSession:
 
     def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
         self.engine.calls.append("prefill")
+        self.engine.prefills.append((prefix, tuple(accepted)))
         self.text = prefix + "".join(c.text for c in accepted)
         self.sentence = len(accepted)
 
     def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
         self.engine.calls.append("propose")
+        self.engine.samplings.append((n, sampling))
         self.proposed = self.engine.sentences(self.sentence + 1, n)
         return self.proposed
 
@@ -51,6 +60,8 @@ class FakeSession:
 
     def finish(self) -> Completion:
         self.engine.calls.append("finish")
+        if isinstance(self.engine.continuation, Exception):
+            raise self.engine.continuation
         return Completion(self.text + self.engine.continuation, "stop")
 
 
@@ -61,10 +72,12 @@ class FakeEngine:
         candidate(f" sentence {number} of candidate {i}.", ends=number == 3, ids=(number, i))
         for i in range(n)
     ]
-    continuation: str = ", continued."
+    continuation: str | Exception = ", continued."
     fingerprint: str = "fake-chat@0"
     calls: list[str] = field(default_factory=list)
     opened: list[tuple[Conversation, Generation]] = field(default_factory=list)
+    prefills: list[tuple[str, tuple[Candidate, ...]]] = field(default_factory=list)
+    samplings: list[tuple[int, Sampling]] = field(default_factory=list)
 
     def open(self, conversation: Conversation, generation: Generation) -> FakeSession:
         self.opened.append((conversation, generation))
@@ -141,3 +154,66 @@ UNSAFE, SAFE = 0.8, 0.0
 def question(*scores: float, text: str = "What is this?") -> HumanMessage:
     blocks: list[str | dict[Any, Any]] = [image_block(score) for score in scores]
     return HumanMessage([*blocks, {"type": "text", "text": text}])
+
+
+def scoring(
+    draft: Score = 0.0,
+    final: Score = 1.0,
+    candidates: Callable[[str], Score] = lambda text: 1.0,
+    *,
+    policy: GuardPolicy | None = None,
+) -> Callable[[str, str], float]:
+    """What ``FakeResponses`` says of the draft, the repaired answer and the candidates."""
+    policy = policy or GuardPolicy()
+
+    def score(prompt: str, text: str) -> float:
+        if prompt == policy.post_prompt:
+            found = draft if text == DRAFT else final
+        else:
+            assert prompt == policy.search_prompt
+            found = candidates(text)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return score
+
+
+@dataclass
+class Rig:
+    """Three fakes and a policy; by default an unsafe draft that three sentences repair."""
+
+    policy: GuardPolicy = field(default_factory=GuardPolicy)
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    images: FakeImages = field(default_factory=FakeImages)
+    responses: FakeResponses = field(default_factory=lambda: FakeResponses(scoring()))
+
+    def graph(self) -> GuardGraph:
+        return build_graph(
+            engine=self.engine,
+            image_evaluator=self.images,
+            response_evaluator=self.responses,
+            policy=self.policy,
+        )
+
+    def guard(self) -> EtaGuard:
+        return EtaGuard(
+            engine=self.engine,
+            image_evaluator=self.images,
+            response_evaluator=self.responses,
+            policy=self.policy,
+        )
+
+    def ask(self, *messages: BaseMessage, config: RunnableConfig | None = None) -> AIMessage:
+        given: Any = {"messages": list(messages)}
+        return reply_of(self.graph().compile().invoke(given, config))
+
+
+def reply_of(state: Any) -> AIMessage:
+    reply = state["messages"][-1]
+    assert isinstance(reply, AIMessage)
+    return reply
+
+
+def verdict_of(reply: BaseMessage) -> Verdict:
+    return Verdict.model_validate(reply.response_metadata["eta_guard"])
