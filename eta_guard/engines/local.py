@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from typing import Any, cast
+from weakref import WeakSet
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
@@ -20,8 +21,16 @@ from eta_guard.conversation import Conversation
 from eta_guard.engines.caches import ModelState
 from eta_guard.engines.chat_template import model_inputs
 from eta_guard.engines.local_session import LocalSession
-from eta_guard.evaluators.loading import is_directory, loading, pick_device, weights_fingerprint
+from eta_guard.evaluators.loading import (
+    loading,
+    loading_options,
+    pick_device,
+    weights_fingerprint,
+)
 from eta_guard.protocols import Generation
+
+
+_counted: WeakSet[Any] = WeakSet()
 
 
 class LocalEngine:
@@ -43,7 +52,7 @@ class LocalEngine:
         self._turn = threading.RLock()
         # Some families keep the offset between text and picture positions on the model itself.
         self._offset_holders = [m for m in model.modules() if hasattr(m, "rope_deltas")]
-        model.register_forward_pre_hook(_count, with_kwargs=True)
+        _count_work(self.model)
 
     @classmethod
     def from_pretrained(
@@ -65,14 +74,10 @@ class LocalEngine:
         Raises:
             ModelLoadError: The weights are missing, unreachable, damaged, or of another kind.
         """
-        local, target = is_directory(name), pick_device(device)
+        target = pick_device(device)
         wanted: Any = dtype or (torch.float32 if target.type == "cpu" else "auto")
-        source: dict[str, Any] = {
-            "revision": revision or "main",
-            "local_files_only": local,
-            "trust_remote_code": False,
-        }
-        with loading("chat model", name, local=local):
+        with loading("chat model", name):
+            source = loading_options(name, revision)
             processor = cast(Any, AutoProcessor).from_pretrained(name, **source)
             model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **source)
         return cls(model.to(target), processor, fingerprint=weights_fingerprint(name, model))
@@ -135,11 +140,17 @@ def _on(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
-def _count(model: object, args: object, kwargs: dict[str, Any]) -> None:
-    """A forward's share of the counts (a hook, so that no forward goes uncounted)."""
+def _count_work(model: Any) -> None:
+    """Counts by hooks, so that no forward goes uncounted; once a model, however often wrapped."""
+    if model not in _counted:
+        _counted.add(model)
+        model.register_forward_pre_hook(_count_forward, with_kwargs=True)
+        pictures = model.get_encoder(modality="image")
+        pictures.register_forward_pre_hook(lambda *_: counts.add("vlm_image_encodes"))
+
+
+def _count_forward(model: object, args: object, kwargs: dict[str, Any]) -> None:
     new = kwargs.get("inputs_embeds")
     new = kwargs["input_ids"] if new is None else new
     counts.add("vlm_forwards")
     counts.add("vlm_positions", new.shape[0] * new.shape[1])
-    if kwargs.get("pixel_values") is not None:
-        counts.add("vlm_image_encodes")

@@ -55,7 +55,8 @@ class InverseTransform(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         vocabulary = scores.shape[-1]
         top = torch.topk(scores.float(), min(self._top_k or vocabulary, vocabulary))
         edges = torch.softmax(top.values / self._temperature, dim=-1).double().cumsum(dim=-1)
+        place = torch.searchsorted(edges, draw[:, None].contiguous(), right=True)
         # The last edge may fall short of 1 by rounding.
-        place = torch.searchsorted(edges, draw[:, None], right=True).clamp(max=edges.shape[-1] - 1)
+        place = place.clamp(max=edges.shape[-1] - 1)
         drawn = top.indices.gather(-1, place)
         return torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)
