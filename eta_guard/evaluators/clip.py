@@ -102,8 +102,7 @@ class ClipImageEvaluator:
         import open_clip
 
         source, repository = _source(name, pretrained)
-        local = source.startswith("local-dir:")
-        with loading("CLIP model", name, local=local, repository=repository):
+        with loading("CLIP model", name.removeprefix("local-dir:"), repository=repository):
             _require_files(source, repository)
             model, preprocess = open_clip.create_model_from_pretrained(
                 source,

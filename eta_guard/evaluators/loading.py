@@ -75,13 +75,12 @@ def loading_options(name: str, revision: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def loading(kind: str, name: str, *, local: bool, repository: str | None = None) -> Iterator[None]:
+def loading(kind: str, name: str, *, repository: str | None = None) -> Iterator[None]:
     """Turns whatever goes wrong within into a ``ModelLoadError`` that says how to get the weights.
 
     Args:
         kind: What is loaded, for the message: "reward model".
         name: As the caller named it.
-        local: Whether it is a directory.
         repository: The hub repository to download by hand, where it is not ``name``.
     """
     try:
@@ -91,7 +90,7 @@ def loading(kind: str, name: str, *, local: bool, repository: str | None = None)
     # The libraries below raise nearly anything: OSError, RuntimeError, ValueError, KeyError, the
     # HTTP client's and the file formats' own.
     except Exception as error:
-        if local:
+        if Path(name).expanduser().is_dir():
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelLoadError(
                 f"The directory {name!r} does not hold a {kind} that can be loaded: {reason}",

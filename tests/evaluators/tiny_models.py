@@ -113,3 +113,42 @@ def clip_tokenizer() -> PreTrainedTokenizerFast:
         eos_token="<end_of_text>",
         pad_token="<pad>",
     )
+
+
+LLAMA3_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>"
+    "\n\n{{ m['content'] | trim }}<|eot_id|>{% endfor %}"
+)
+
+
+def llama3_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE with Llama 3's ids where ArmoRM looks: its headers and ``[PAD]``."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {character: i for i, character in enumerate(alphabet)}
+    merges = []
+    for word, number in [("assistant", 78191), ("ĊĊ", 271), (".ĊĊ", 382)]:
+        tail = "ĊĊ" if word == ".ĊĊ" else word[1:]
+        parts = [word[0], tail] if word == ".ĊĊ" else list(word)
+        whole = parts[0]
+        for part in parts[1:]:
+            merges.append((whole, part))
+            whole += part
+            vocabulary.setdefault(whole, number if whole == word else 1000 + len(vocabulary))
+    special = {
+        "<|begin_of_text|>": 128000,
+        "<|start_header_id|>": 128006,
+        "<|end_header_id|>": 128007,
+        "<|eot_id|>": 128009,
+        "[PAD]": 128256,
+    }
+    bpe = Tokenizer(models.BPE(vocab={**vocabulary, **special}, merges=merges))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.add_special_tokens(list(special))
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=bpe,
+        bos_token="<|begin_of_text|>",
+        eos_token="<|eot_id|>",
+        pad_token="[PAD]",
+        chat_template=LLAMA3_TEMPLATE,
+    )

@@ -1,0 +1,104 @@
+"""The session that scores a growing answer at the cost of its new tokens.
+
+Three things are kept: each prompt's start, across requests; the accepted text, within a session;
+and the last round's candidates, until one of them is accepted. Nothing kept is ever written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from eta_guard.evaluators.bounded_cache import BoundedCache
+from eta_guard.evaluators.cached_backbone import CachedBackbone, Prefix, Run
+from eta_guard.evaluators.chat_tokens import ChatTokens
+from eta_guard.evaluators.response_sessions import AnswerSession
+
+ReadOut = Callable[[Tensor], Tensor]
+"""Hidden states [rows, width] → scores [rows]."""
+
+
+@dataclass(frozen=True)
+class PromptStart:
+    """What a prompt's answers have in common."""
+
+    prefix: Prefix
+    read_out: ReadOut
+    after: int
+    """How many ids the chat template puts after an answer."""
+
+
+class PromptStarts:
+    """The starts of the prompts met so far. Safe to share between threads.
+
+    Args:
+        backbone: Runs the model.
+        chat: Tokenises.
+        read_out: Makes a prompt's read-out from the ids that its answers share and their hidden
+            states [ids, width].
+        kept: Most prompts kept; a policy has two.
+    """
+
+    def __init__(
+        self,
+        backbone: CachedBackbone,
+        chat: ChatTokens,
+        read_out: Callable[[list[int], Tensor], ReadOut],
+        *,
+        kept: int = 8,
+    ) -> None:
+        self.backbone = backbone
+        self.chat = chat
+        self._read_out = read_out
+        self._kept: BoundedCache[str, PromptStart] = BoundedCache(kept)
+
+    def find(self, prompt: str, row: list[int] | None) -> tuple[PromptStart, Run | None]:
+        """The prompt's start, and the run over ``row`` if that is how the start was computed.
+
+        A prompt that is first met with a single answer costs one forward together with it.
+        """
+        start = self._kept.get(prompt)
+        if start is not None:
+            return start, None
+        ids, after = self.chat.prompt_ids(prompt)
+        # An answer's first characters may melt into the prompt's last token.
+        covers = row is not None and row[: len(ids)] == ids
+        run = self.backbone.run([row if row is not None and covers else ids])
+        read_out = self._read_out(ids, run.states[0, : len(ids)])
+        start = PromptStart(run.keep(0, len(ids)), read_out, after)
+        self._kept.put(prompt, start)
+        return start, run if covers else None
+
+
+class IncrementalSession(AnswerSession):
+    """Scores candidates after the longest run of ids they share with what is kept."""
+
+    def __init__(self, starts: PromptStarts, prompt: str) -> None:
+        super().__init__(starts.chat, prompt)
+        self._starts = starts
+        self._start: PromptStart | None = None
+        self._prefix: Prefix | None = None
+        self._run: Run | None = None
+        self._texts: list[str] = []
+
+    def accept(self, text: str) -> None:
+        """Appends ``text``; if it was a candidate just scored, its keys and values are kept."""
+        super().accept(text)
+        if self._start and self._run and self._accepted in self._texts:
+            row = self._texts.index(self._accepted)
+            # Where the template closes the turn, the answer will go on.
+            length = len(self._run.rows[row]) - self._start.after
+            self._prefix = self._run.keep(row, length)
+        self._run, self._texts = None, []
+
+    def _score_rows(self, rows: dict[str, list[int]]) -> Tensor:
+        ids, run = list(rows.values()), None
+        if self._start is None:
+            alone = ids[0] if len(ids) == 1 else None
+            self._start, run = self._starts.find(self._prompt, alone)
+        if run is None:
+            run = self._starts.backbone.run(ids, self._prefix or self._start.prefix)
+        self._run, self._texts = run, list(rows)
+        return self._start.read_out(run.last_states)
