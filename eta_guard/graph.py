@@ -143,6 +143,8 @@ def _step(name: str, node: Node, policy: GuardPolicy) -> Node:
                 if policy.for_run(config).on_error == "raise":
                     raise
                 update = {"halt": _failure(name, error)}
+                if name == "respond":  # no node after it would say so
+                    update = node(cast(GuardState, {**before, **update}), config)
         counts = dict(Counter(before["counts"]) + tally)
         return {**begun, **update, "route": [*before["route"], name], "counts": counts}
 

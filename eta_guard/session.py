@@ -66,11 +66,15 @@ class GuardSession:
         """The text of the plain answer if one was drawn."""
         return self.draft.text if "draft" in self.__dict__ else None
 
-    def picture(self, evaluation: Mapping[str, Any] | None) -> Picture | None:
-        """The image that an ``ImageEvaluation`` in the state speaks of."""
-        where = evaluation and (evaluation["message"], evaluation["block"])
-        found = (p for p in self.conversation.pictures if (p.message, p.block) == where)
-        return next(found, None)
+    def picture(
+        self, state: Mapping[str, Any], scope: Literal["conversation", "last_turn"]
+    ) -> Picture | None:
+        """The image that counts: the one that ``image`` in the state speaks of."""
+        if state["image"] is None:
+            return None
+        # By its number: images within one nested block share message and block.
+        number: int = state["images"].index(state["image"])
+        return self.pictures(scope)[number]
 
     def pictures(self, scope: Literal["conversation", "last_turn"]) -> list[Picture]:
         """The images that count."""

@@ -38,7 +38,7 @@ def best_of_n(
         rounds, accepted = list(state["rounds"]), list(state["accepted"])
         if not session.aligning:
             session.align(rules.prefix, _resumed(rounds, accepted))
-        picture = session.picture(state["image"])
+        picture = session.picture(state, rules.image_scope)
         search = SentenceSearch(image_evaluator, response_evaluator, rules, picture)
         to_the_end = state["remaining_steps"] <= STEPS_AFTER
         while True:

@@ -44,7 +44,7 @@ def _evaluate(evaluator: ResponseEvaluator, text: str, policy: GuardPolicy) -> E
     threshold = policy.response_threshold
     try:
         (score,) = evaluator.open(policy.post_prompt).score([text])
+        return Evaluation.of_response(score, threshold)
     except Exception as error:  # whatever an evaluator raises, the answer is not safe
         logger.exception("The response evaluator failed.")
         return Evaluation.unscored(threshold, type(error).__name__)
-    return Evaluation.of_response(score, threshold)

@@ -10,7 +10,7 @@ from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, Repaired
+from eta_guard.state import GuardState, Halt, Repaired
 
 
 def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
@@ -26,6 +26,10 @@ def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
         if rules.search:
             return {"session": session}
         completion = session.engine.finish()
+        if not completion.text.removeprefix(rules.prefix).strip():
+            # A bare prefix may well score as harmless, but it is no answer.
+            halt = Halt(decision="refused", reason="the model added nothing to the prefix")
+            return {"session": session, "halt": halt}
         repaired = Repaired(text=completion.text, finish_reason=completion.finish_reason)
         return {"session": session, "repaired": repaired}
 
