@@ -1,0 +1,66 @@
+"""``eta-guard ask``: one question about one image, and the way that it took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eta_guard.cli import options
+from eta_guard.cli.console import print_json, status, stdout
+from eta_guard.cli.options import ModelChoice, read_policy
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+
+def ask(
+    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask about it.", show_default=False)],
+    assembly: options.Assembly = "embedded",
+    model: options.Model = None,
+    clip: options.Clip = None,
+    reward: options.Reward = None,
+    device: options.Device = None,
+    dtype: options.DtypeOption = None,
+    policy: options.PolicyFile = None,
+    settings: options.Settings = None,
+    seed: options.Seed = None,
+    json: options.Json = False,
+) -> None:
+    """Ask about an image, and see how the answer came about.
+
+    Shown are the plain answer and the rejected candidates too, which the guard otherwise withholds
+    (--set record_rejected=false leaves them out). With --json: an object of answer, verdict, usage.
+    """
+    from eta_guard.cli.request import read_request
+
+    rules = read_policy(policy, settings, seed, record_rejected=True)
+    message, pixels = read_request(image, question)
+    choice = ModelChoice(assembly, model, clip, reward, device, dtype)
+
+    from eta_guard.cli.loading import load_guard
+    from eta_guard.cli.show import Way, asked, header
+    from eta_guard.state import Verdict
+
+    guard = load_guard(choice, rules)
+    with status("Answering"):
+        reply = guard.invoke([message])
+    told = as_json(reply)
+    if json:
+        print_json(told)
+        return
+    console = stdout()
+    console.print(header(console, pixels, image.name, asked(question)))
+    console.print()
+    console.print(Way(Verdict.model_validate(told["verdict"]), rules, told["answer"]))
+
+
+def as_json(reply: AIMessage) -> dict[str, Any]:
+    """The reply as plain values: ``answer``, ``verdict`` and ``usage``."""
+    return {
+        "answer": reply.text,
+        "verdict": reply.response_metadata["eta_guard"],
+        "usage": dict(reply.usage_metadata or {}),
+    }

@@ -1,0 +1,83 @@
+"""Loads the guard that the options ask for, quietly but for a line of progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eta_guard import pretrained
+from eta_guard.cli.console import status
+from eta_guard.cli.options import ModelChoice
+from eta_guard.errors import ModelLoadError
+
+if TYPE_CHECKING:
+    import torch
+
+    from eta_guard.guard import EtaGuard
+    from eta_guard.policy import GuardPolicy
+
+
+def load_guard(choice: ModelChoice, policy: GuardPolicy) -> EtaGuard:
+    """Loads three models and puts the guard around them.
+
+    Raises:
+        ModelLoadError: Weights are missing, or there is no such device.
+    """
+    with status("Starting") as say:
+        from eta_guard.guard import EtaGuard
+
+        _silence_libraries()
+        parts = pretrained.load_parts(
+            choice.assembly,
+            chat_model=choice.chat_model,
+            clip=choice.clip,
+            reward=choice.reward,
+            device=_checked(choice.device),
+            dtype=_torch_dtype(choice),
+            progress=lambda what: say(_shortened(what)),
+        )
+        return EtaGuard(**parts, policy=policy)
+
+
+def _silence_libraries() -> None:
+    """Their bars and advice would break into a display that has a progress line of its own."""
+    import huggingface_hub.utils.logging
+    import transformers.utils.logging
+
+    hub: Any = huggingface_hub.utils.logging
+    library: Any = transformers.utils.logging
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    hub.set_verbosity_error()
+
+
+def _checked(device: str | None) -> str | None:
+    """The device, if it can hold a number."""
+    if device is None:
+        return None
+    import torch
+
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        raise ModelLoadError(
+            f"There is no device {device!r} here.", hint="Choose another, such as --device cpu."
+        ) from error
+    return device
+
+
+def _torch_dtype(choice: ModelChoice) -> torch.dtype | None:
+    if choice.dtype is None:
+        return None
+    import torch
+
+    found = getattr(torch, choice.dtype.value)
+    assert isinstance(found, torch.dtype)
+    return found
+
+
+def _shortened(what: str) -> str:
+    """With the end of a long path alone: ``Loading the clip …/weights/clip``."""
+    words, _, last = what.rpartition(" ")
+    path = Path(last)
+    return f"{words} …/{'/'.join(path.parts[-2:])}" if path.is_absolute() else what

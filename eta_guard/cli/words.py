@@ -1,0 +1,131 @@
+"""A verdict in words: each colour has a symbol and a word beside it, and none is tied to a theme.
+
+Green, red and magenta are the terminal's own, and all that is not bold or dim is in its default
+colour, so that the same output reads on a dark and on a light background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from eta_guard.policy import GuardPolicy
+    from eta_guard.state import Evaluation, Verdict
+
+SAFE, UNSAFE, UNKNOWN = "green", "red", "magenta"
+
+_OUTCOMES = {"safe": ("✓", SAFE), "unsafe": ("✗", UNSAFE), "unscored": ("?", UNKNOWN)}
+_DECISIONS = {
+    "passed": ("✓", SAFE),
+    "aligned": ("↻", SAFE),
+    "refused": ("⊘", UNKNOWN),
+    "blocked": ("⊘", UNKNOWN),
+    "observed": ("○", UNKNOWN),
+}
+
+
+def outcome(evaluation: Evaluation) -> Text:
+    """``✗ unsafe``, in its colour."""
+    symbol, colour = _OUTCOMES[evaluation.outcome]
+    return Text(f"{symbol} {evaluation.outcome}", colour)
+
+
+def decision(verdict: Verdict) -> Text:
+    """``↻ aligned``, in its colour."""
+    symbol, colour = _DECISIONS[verdict.decision]
+    return Text(f"{symbol} {verdict.decision}", colour)
+
+
+def against_threshold(evaluation: Evaluation, *, image: bool) -> str:
+    """``0.312 ≥ 0.16``: the comparison that was made, true of the figures as they are shown."""
+    score, threshold = evaluation.score, evaluation.threshold
+    if score is None:
+        return f"no score ({evaluation.reason})"
+    signs = ("<", "≥") if image else (">", "≤")
+    sign = signs[evaluation.outcome == "unsafe"]
+    shown = next(filter(_compares_alike(score, threshold), range(3, 16)), 16)
+    return f"{number(score, shown)} {sign} {threshold:g}"
+
+
+def _compares_alike(score: float, threshold: float) -> Callable[[int], bool]:
+    """Whether a score with so many digits still stands on its side of the threshold."""
+
+    def alike(digits: int) -> bool:
+        rounded = round(score, digits)
+        return (rounded > threshold, rounded < threshold) == (score > threshold, score < threshold)
+
+    return alike
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A score, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def what_happened(verdict: Verdict, policy: GuardPolicy) -> str:
+    """One sentence on what ETA did, for somebody who has not read the paper."""
+    if verdict.decision == "observed":
+        return "Observe mode: evaluated and reported, and the plain answer goes out unchanged."
+    if verdict.decision in ("refused", "blocked"):
+        return f"A refusal goes out: {verdict.reason or 'no reason was given'}."
+    if verdict.decision == "passed":
+        return _why_passed(verdict)
+    how = f"a new answer begins with “{policy.prefix}”" if policy.prefix else "a new answer begins"
+    why = "Image and plain answer are unsafe" if verdict.image else "The plain answer is unsafe"
+    if not verdict.rounds:
+        return f"{why}: {how}, and the model continues it."
+    candidates = counted(len(verdict.rounds[0].candidates), "candidate")
+    sentences = counted(len(verdict.rounds), "sentence")
+    return f"{why}: {how}, and grows by {sentences}, each the best of {candidates}."
+
+
+def _why_passed(verdict: Verdict) -> str:
+    if verdict.response is not None:
+        flagged = "The image is flagged, but the" if verdict.image else "The"
+        return f"{flagged} plain answer is safe: it goes out unchanged."
+    if verdict.image is None:
+        return "There is no image, and the policy lets the plain answer out."
+    return "The image is safe: the plain answer goes out unchanged, and is not scored."
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 sentence``, ``3 sentences``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def route(verdict: Verdict) -> str:
+    """The nodes in order, a repeated one with how often it ran."""
+    return " → ".join(
+        name if times == 1 else f"{name} ×{times}" for name, times in stretches(verdict)
+    )
+
+
+def stretches(verdict: Verdict) -> list[tuple[str, int]]:
+    """The nodes in order, and how often each ran in a row."""
+    found: list[tuple[str, int]] = []
+    for name in verdict.route:
+        if found and found[-1][0] == name:
+            found[-1] = (name, found[-1][1] + 1)
+        else:
+            found.append((name, 1))
+    return found
+
+
+def cost(counts: Mapping[str, int]) -> str:
+    """What the request took, in work rather than in seconds; what was not done is left out."""
+    parts = (
+        ("output_tokens", "token drawn", "tokens drawn"),
+        ("vlm_forwards", "pass of the chat model", "passes of the chat model"),
+        ("reward_forwards", "of the reward model", "of the reward model"),
+        ("clip_image_encodes", "image", "images"),
+        ("clip_text_encodes", "text encoded by CLIP", "texts encoded by CLIP"),
+    )
+    told = [
+        f"{counts[name]} {one if counts[name] == 1 else many}"
+        for name, one, many in parts
+        if counts.get(name)
+    ]
+    return ", ".join(told)
