@@ -49,7 +49,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 @cache
-def llava(seed: int = 0) -> tuple[LlavaForConditionalGeneration, Any]:
+def llava(seed: int = 0) -> tuple[Any, Any]:
     """A float32 model whose answers are random, long, and full of sentence ends."""
     torch.manual_seed(seed)
     words = tokenizer()
@@ -80,13 +80,14 @@ def llava(seed: int = 0) -> tuple[LlavaForConditionalGeneration, Any]:
         image_seq_length=16,
         vision_feature_layer=-1,
     )
-    model = LlavaForConditionalGeneration(config)
+    model: Any = LlavaForConditionalGeneration(config)
     with torch.no_grad():
         # A random model is nearly deaf to its input; larger weights make every token matter.
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.mul_(4)
-    processor = LlavaProcessor(
+    make_processor: Any = LlavaProcessor
+    processor = make_processor(
         CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         words,
         patch_size=8,
