@@ -14,6 +14,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class EtaGuardError(Exception):
     """Base of every error that eta_guard raises on purpose.
@@ -30,6 +33,10 @@ class EtaGuardError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled by its positional arguments alone, without the hint.
+        return partial(type(self), hint=self.hint), (self.message,)
 
 
 class InputError(EtaGuardError, ValueError):

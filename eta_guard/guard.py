@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-from functools import cached_property
+from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langgraph.graph.state import CompiledStateGraph
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from eta_guard.graph import build_graph
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 CompiledGuard = CompiledStateGraph[GuardState, None, GuardMessages, GuardMessages]
-
+_Parts = tuple[Engine, ImageEvaluator, ResponseEvaluator, GuardPolicy]
 
 OTHER_STEPS = 10
 """Steps of the graph beside the search, whose every pass accepts at least a token."""
@@ -89,20 +89,30 @@ class EtaGuard(BaseChatModel):
         )
         return cls(**parts, policy=policy or GuardPolicy())
 
-    @cached_property
+    _compiled: tuple[_Parts, CompiledGuard] | None = PrivateAttr(default=None)
+
+    @property
     def graph(self) -> CompiledGuard:
         """The compiled state machine, to be added to other graphs as a node.
 
         It keeps no checkpoints of its own inside another graph; compile ``build_graph`` with a
         checkpointer for a search that can be resumed.
         """
-        graph = build_graph(
-            engine=self.engine,
-            image_evaluator=self.image_evaluator,
-            response_evaluator=self.response_evaluator,
-            policy=self.policy,
-        )
-        return graph.compile(checkpointer=False, name="eta_guard")
+        parts = (self.engine, self.image_evaluator, self.response_evaluator, self.policy)
+        # A copy with another policy must not answer by the old one.
+        if self._compiled is None or any(map(is_not, parts, self._compiled[0])):
+            graph = build_graph(
+                engine=self.engine,
+                image_evaluator=self.image_evaluator,
+                response_evaluator=self.response_evaluator,
+                policy=self.policy,
+            )
+            self._compiled = parts, graph.compile(checkpointer=False, name="eta_guard")
+        return self._compiled[1]
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {"_compiled": None}}
 
     @property
     def _llm_type(self) -> str:
@@ -114,6 +124,12 @@ class EtaGuard(BaseChatModel):
             "chat_model": self.engine.fingerprint,
             "image_evaluator": self.image_evaluator.fingerprint,
             "response_evaluator": self.response_evaluator.fingerprint,
+            # LangChain's cache tells models apart by this: never serve one policy's answer as
+            # another's.
+            "policy": {
+                **self.policy.model_dump(mode="json"),
+                "overridable": sorted(self.policy.overridable),
+            },
         }
 
     def invoke(

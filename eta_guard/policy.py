@@ -182,7 +182,8 @@ class GuardPolicy(BaseModel):
         Raises:
             PolicyError: A field is unknown or out of range.
         """
-        return GuardPolicy(**{**self.model_dump(), **values})
+        named = {str(name): value for name, value in values.items()}
+        return GuardPolicy(**{**self.model_dump(), **named})
 
     def for_run(self, config: RunnableConfig | None) -> GuardPolicy:
         """The policy of one request: this one, with what the caller overrides.
@@ -194,7 +195,7 @@ class GuardPolicy(BaseModel):
             PolicyError: An override is not a mapping, is unknown, forbidden or not valid.
         """
         overrides = ((config or {}).get("configurable") or {}).get(CONFIG_KEY)
-        if not overrides:
+        if overrides is None:
             return self
         if not isinstance(overrides, Mapping):
             raise PolicyError(
@@ -207,7 +208,7 @@ class GuardPolicy(BaseModel):
                 f"This policy does not let a caller set {', '.join(forbidden)}.",
                 hint="Name the fields that callers may set in `overridable` of the policy.",
             )
-        return self.updated(overrides)
+        return self.updated(overrides) if overrides else self
 
 
 def _what_is_wrong(error: ValidationError) -> str:

@@ -10,6 +10,7 @@ candidates) keep it out of their ``repr``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -46,14 +47,19 @@ class Generation:
         Raises:
             InputError: A setting is out of range.
         """
-        asked = {name: settings.get(name) for name in ("max_tokens", "temperature", "seed")}
-        for name, value in asked.items():
-            lowest = 1 if name == "max_tokens" else 0
-            if value is not None and not (isinstance(value, int | float) and value >= lowest):
+        given: dict[str, Any] = {}
+        for name, lowest in (("max_tokens", 1), ("temperature", 0), ("seed", 0)):
+            value = settings.get(name)
+            if value is None:
+                continue
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            known = whole or (name == "temperature" and isinstance(value, float))
+            if not known or not lowest <= value < math.inf:
+                kind = "number" if name == "temperature" else "whole number"
                 raise InputError(
-                    f"{name} = {value!r} is not valid.", hint=f"Pass a number >= {lowest}."
+                    f"{name} = {value!r} is not valid.", hint=f"Pass a {kind} >= {lowest}."
                 )
-        given = {name: value for name, value in asked.items() if value is not None}
+            given[name] = value
         if "max_tokens" in given:
             given["max_tokens"] = min(given["max_tokens"], self.max_tokens)
         return replace(self, stop=tuple(stop or self.stop), **given)
