@@ -112,7 +112,7 @@ class ClipImageEvaluator:
                 force_quick_gelu=_quick_gelu(source, pretrained),
             )
             tokenizer = open_clip.get_tokenizer(source)
-        label = source.partition(":")[2] or f"{source}/{pretrained}"
+        label = source.partition(":")[2] or f"{source}/{Path(pretrained).name}"
         return cls(model, preprocess, tokenizer, fingerprint=weights_fingerprint(label, model))
 
     @property

@@ -39,7 +39,7 @@ def is_directory(name: str) -> bool:
     Raises:
         ModelLoadError: It is neither: a path at which there is nothing.
     """
-    if Path(name).expanduser().is_dir():
+    if Path(name).is_dir():
         return True
     if not _REPOSITORY.fullmatch(name):
         raise ModelLoadError(
@@ -90,7 +90,7 @@ def loading(kind: str, name: str, *, repository: str | None = None) -> Iterator[
     # The libraries below raise nearly anything: OSError, RuntimeError, ValueError, KeyError, the
     # HTTP client's and the file formats' own.
     except Exception as error:
-        if Path(name).expanduser().is_dir():
+        if Path(name).is_dir():
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelLoadError(
                 f"The directory {name!r} does not hold a {kind} that can be loaded: {reason}",
@@ -119,7 +119,9 @@ def weights_fingerprint(name: str, model: nn.Module) -> str:
         step = max(1, tensor.numel() // _SAMPLES)
         sample = tensor.detach().flatten()[::step][:_SAMPLES]
         digest.update(sample.double().cpu().numpy().tobytes())
-    return f"{Path(name).name if is_directory(name) else name}@{digest.hexdigest()}"
+    # A directory by its own name alone: where it lies is nobody's business.
+    label = Path(name).resolve().name if Path(name).is_dir() else name
+    return f"{label}@{digest.hexdigest()}"
 
 
 def load_weights(model_class: Any, name: str, **options: Any) -> Any:

@@ -19,7 +19,7 @@ class PlainText:
 
     def __init__(self, special_tokens: Iterable[str]) -> None:
         # The longest first, so that of two that begin alike the whole one is broken up.
-        words = sorted({word for word in special_tokens if word.strip()}, key=len, reverse=True)
+        words = sorted({word.strip() for word in special_tokens} - {""}, key=len, reverse=True)
         # Some tokenizers match them after lower-casing.
         self._pattern = (
             re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None

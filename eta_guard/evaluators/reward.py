@@ -133,9 +133,7 @@ def _incremental(model: PreTrainedModel, chat: ChatTokens) -> PromptStarts | Non
             backbone = CachedBackbone(model.base_model)
             starts = PromptStarts(backbone, chat, lambda ids, states: _read_by(head))
             agrees = _looks_back_only(backbone, chat) and _agrees(model, starts)
-            return (
-                PromptStarts(backbone, chat, lambda ids, states: _read_by(head)) if agrees else None
-            )
+            return starts if agrees else None
     # A model that cannot be run this way says so in any way: TypeError for an argument that it
     # does not take, AttributeError for a cache that it does not fill, IndexError, ValueError.
     except Exception:

@@ -220,6 +220,20 @@ def test_what_a_request_costs(full: Path) -> None:
     assert sum(positions) < 1.5 * prompts
 
 
+def test_the_gate_is_read_at_the_last_beginning_of_an_assistant_s_turn(evaluator: ArmoRM) -> None:
+    once, twice = [1, 2, *PATTERN], [1, 2, *PATTERN, 3, *PATTERN]
+    states = torch.randn(len(twice), 16)
+    moved = states.clone()
+    moved[8] = states[2]  # where the second pattern begins, what stood where the first does
+    last = torch.randn(3, 16)
+    with torch.inference_mode():
+        first = evaluator.model.read_out(once, states)(last)
+        second = evaluator.model.read_out(twice, states)(last)
+        same = evaluator.model.read_out(twice, moved)(last)
+    assert torch.equal(first, same)
+    assert not torch.allclose(first, second)
+
+
 @pytest.mark.parametrize("spacing", ["", " "])
 def test_an_answer_cannot_move_the_gate(
     evaluator: ArmoRM, plain: Callable[[str, str], float], spacing: str

@@ -127,6 +127,8 @@ def test_openai_s_tokenizer_cuts_a_long_candidate_too() -> None:
     row = evaluator.similarity([picture(1)], [cut, cut + "dog " * 50, "cat"])[0]
     assert row[0] == pytest.approx(row[1], abs=1e-6)
     assert abs(row[0] - row[2]) > 1e-4
+    ended = evaluator.similarity([picture(1)], ["cat<end_of_text> dog"])[0][0]
+    assert abs(ended - row[2]) > 1e-4
 
 
 def test_a_text_cannot_end_itself_early(evaluator: ClipImageEvaluator) -> None:
@@ -153,6 +155,19 @@ def test_only_strips_are_squeezed() -> None:
     assert bounded_aspect(picture(1, (2, 400))).size == (2, 128)
 
 
+def test_a_strip_is_squeezed_before_it_is_scaled_up(evaluator: ClipImageEvaluator) -> None:
+    seen: list[tuple[int, int]] = []
+    transform = evaluator._preprocess
+
+    def spy(image: Image.Image) -> torch.Tensor:
+        seen.append(image.size)
+        return transform(image)
+
+    evaluator._preprocess = spy
+    evaluator.similarity([picture(1, (3, 2)), picture(1, (1, 5000))], ["x"])
+    assert seen == [(3, 2), (1, 64)]
+
+
 def test_the_same_bytes_in_another_shape_are_another_image(evaluator: ClipImageEvaluator) -> None:
     wide = picture(1, (80, 20))
     tall = Image.frombytes("RGB", (20, 80), wide.tobytes())
@@ -169,11 +184,15 @@ def test_nothing_to_compare(evaluator: ClipImageEvaluator) -> None:
 
 
 def test_cosines_stay_within_their_range(evaluator: ClipImageEvaluator) -> None:
-    vector = torch.full((1, 16), 0.1)
+    torch.manual_seed(0)
+    vectors = torch.randn(64, 16)
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    assert float((unit @ unit.T).max()) > 1  # rounding
     model: Any = evaluator._model
-    model.encode_image = lambda pixels: vector * 3
-    model.encode_text = lambda ids: vector * 7
-    assert evaluator.similarity([picture(1)], ["x"])[0][0] <= 1.0
+    model.encode_image = model.encode_text = lambda batch: vectors
+    texts = [f"text {i}" for i in range(64)]
+    rows = evaluator.similarity([picture(i, (8, 8)) for i in range(64)], texts)
+    assert max(map(max, rows)) == 1.0
 
 
 def test_what_is_not_a_number_stays_none(evaluator: ClipImageEvaluator) -> None:
@@ -211,7 +230,10 @@ def test_the_fingerprint_tells_weights_apart(directory: Path, tmp_path: Path) ->
     assert str(tmp_path) not in other
 
 
-@pytest.mark.parametrize(("tag", "expected"), [("openai", True), ("laion2b_s34b_b79k", False)])
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [("openai", True), ("laion2b_s34b_b79k", False), ("./weights/mine.pt", False)],
+)
 def test_quick_gelu_goes_by_the_weights(
     monkeypatch: pytest.MonkeyPatch, tag: str, expected: bool
 ) -> None:
@@ -227,7 +249,7 @@ def test_quick_gelu_goes_by_the_weights(
     evaluator = ClipImageEvaluator.from_pretrained("ViT-B-32", pretrained=tag, device="cpu")
     assert (asked["name"], asked["pretrained"]) == ("ViT-B-32", tag)
     assert asked["force_quick_gelu"] is expected
-    assert evaluator.fingerprint.startswith(f"ViT-B-32/{tag}@")
+    assert evaluator.fingerprint.startswith(f"ViT-B-32/{Path(tag).name}@")
 
 
 def test_unreachable_weights_say_how_to_get_them(tmp_path: Path) -> None:

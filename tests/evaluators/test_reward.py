@@ -166,6 +166,15 @@ def test_a_whole_request_costs_at_most_three_forwards_beside_its_rounds(
         assert tally["reward_forwards"] == len(ROUNDS) + allowed, kept
 
 
+def test_the_end_of_the_turn_is_not_kept(tokenizer: PreTrainedTokenizerFast) -> None:
+    session: Any = evaluator_of(llama(tokenizer), tokenizer).open("Is it safe?")
+    session.score(["No. One.", "No. Two."])
+    session.accept("No. Two.")
+    assert session._prefix.ids == chat_ids(tokenizer, "Is it safe?", "No. Two.")[:-1]
+    assert {keys.shape[2] for keys, _ in session._prefix.layers} == {len(session._prefix.ids)}
+    assert session._run is None  # the other candidates' rows are let go
+
+
 def test_what_is_kept_is_never_written_to(tokenizer: PreTrainedTokenizerFast) -> None:
     evaluator = evaluator_of(llama(tokenizer), tokenizer)
     first = search(evaluator, SEARCH_PROMPT)[0]
