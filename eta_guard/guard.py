@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from dataclasses import dataclass
 from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,19 @@ if TYPE_CHECKING:
     import torch
 
 CompiledGuard = CompiledStateGraph[GuardState, None, GuardMessages, GuardMessages]
-_Parts = tuple[Engine, ImageEvaluator, ResponseEvaluator, GuardPolicy]
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """The compiled graph, and what it was made of."""
+
+    parts: tuple[Engine, ImageEvaluator, ResponseEvaluator, GuardPolicy]
+    graph: CompiledGuard
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        # A deep copy or a pickle of the guard is without it, and compiles its own.
+        return type(None), ()
+
 
 OTHER_STEPS = 10
 """Steps of the graph beside the search, whose every pass accepts at least a token."""
@@ -89,7 +102,7 @@ class EtaGuard(BaseChatModel):
         )
         return cls(**parts, policy=policy or GuardPolicy())
 
-    _compiled: tuple[_Parts, CompiledGuard] | None = PrivateAttr(default=None)
+    _compiled: _Compiled | None = PrivateAttr(default=None)
 
     @property
     def graph(self) -> CompiledGuard:
@@ -100,19 +113,17 @@ class EtaGuard(BaseChatModel):
         """
         parts = (self.engine, self.image_evaluator, self.response_evaluator, self.policy)
         # A copy with another policy must not answer by the old one.
-        if self._compiled is None or any(map(is_not, parts, self._compiled[0])):
+        compiled = self._compiled
+        if compiled is None or any(map(is_not, parts, compiled.parts)):
             graph = build_graph(
                 engine=self.engine,
                 image_evaluator=self.image_evaluator,
                 response_evaluator=self.response_evaluator,
                 policy=self.policy,
             )
-            self._compiled = parts, graph.compile(checkpointer=False, name="eta_guard")
-        return self._compiled[1]
-
-    def __getstate__(self) -> dict[Any, Any]:
-        state = super().__getstate__()
-        return {**state, "__pydantic_private__": {"_compiled": None}}
+            compiled = _Compiled(parts, graph.compile(checkpointer=False, name="eta_guard"))
+            self._compiled = compiled
+        return compiled.graph
 
     @property
     def _llm_type(self) -> str:
