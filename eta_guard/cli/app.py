@@ -11,13 +11,18 @@ from typing import Annotated
 import typer
 
 from eta_guard.cli import ask, demo
-from eta_guard.cli.ending import ending
+from eta_guard.cli.ending import ending, prepare_output
 from eta_guard.cli.log import one_line_log
 
 PROGRAM = "eta-guard"
 
 # Completion would add two options to every help page for what a shell's own can do.
-app = typer.Typer(name=PROGRAM, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name=PROGRAM,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
 app.command("ask")(ask.ask)
 app.command("demo")(demo.demo)
 
@@ -52,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with ending() as end, one_line_log(), warnings.catch_warnings():
+        prepare_output()
         if not sys.warnoptions:  # the libraries' advice to programmers; -W brings it back
             warnings.simplefilter("ignore")
         end.code = app(given, prog_name=PROGRAM, standalone_mode=False) or 0

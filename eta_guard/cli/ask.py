@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 
 def ask(
-    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
-    question: Annotated[str, typer.Argument(help="What to ask about it.", show_default=False)],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)
+    ],
+    question: Annotated[
+        str, typer.Argument(metavar="QUESTION", help="What to ask about it.", show_default=False)
+    ],
     assembly: options.Assembly = "embedded",
     model: options.Model = None,
     clip: options.Clip = None,

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
+from rich.theme import Theme
 
 _ONE_LINE = Column(no_wrap=True, overflow="ellipsis")
 
@@ -27,7 +28,8 @@ def stdout() -> Console:
 
 def stderr() -> Console:
     """The console of progress, warnings and errors."""
-    return _Console(stderr=True, highlight=False, markup=False, emoji=False)
+    theme = Theme({"progress.elapsed": "dim"})  # rich's yellow cannot be read on white
+    return _Console(stderr=True, theme=theme, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -45,9 +47,9 @@ def printable(text: str) -> str:
 class Status:
     """What is going on, in one line that passes away; only on a terminal."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, what: str) -> None:
         self._progress = progress
-        self._task = progress.add_task("", start=True)
+        self._task = progress.add_task(printable(what))
 
     def __call__(self, what: str) -> None:
         """Says what is being done from now on."""
@@ -66,6 +68,4 @@ def status(what: str) -> Iterator[Status]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
-        say = Status(bar)
-        say(what)
-        yield say
+        yield Status(bar, what)

@@ -37,9 +37,8 @@ def ending() -> Iterator[Ending]:
     """Turns whatever stops the work within into a line on stderr and an exit code."""
     end = Ending()
     try:
-        _prepare_output()
         yield end
-        sys.stdout.flush()
+        sys.stdout.flush()  # a full disk shows here at the latest
     except BaseException as error:
         end.code = _end(error)
 
@@ -94,7 +93,12 @@ def _see_help(error: Exception) -> str:
     return f"Run `{command} --help`."
 
 
-def _prepare_output() -> None:
+def prepare_output() -> None:
+    """Finds out, before any work is done, whether there is a place for its result.
+
+    Raises:
+        OSError: Standard output is closed.
+    """
     if sys.stdout is None:
         raise OSError(errno.EBADF, "it is closed")
     if reconfigure := getattr(sys.stdout, "reconfigure", None):

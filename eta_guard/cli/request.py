@@ -65,6 +65,8 @@ def _read(image: Path) -> bytes:
             f"The image {image} cannot be read ({reason}).",
             hint="Give the path of an image file, such as photo.png.",
         ) from error
+    if not data:
+        raise ImageInputError(f"{image} is empty.", hint="Give the path of an image file.")
     if len(data) > MAX_BYTES:
         raise ImageInputError(
             f"{image} has more than {MAX_BYTES // 2**20} MiB.", hint="Scale the image down."

@@ -27,6 +27,16 @@ ROOM_FOR_TABLE = 72
 """Columns below which a candidate's scores stand over its text instead of beside it."""
 
 
+_PURPOSES = {
+    "pre_evaluate": "is the image safe?",
+    "generate": "the plain answer",
+    "post_evaluate": "is the answer safe?",
+    "prefix_align": "begin anew",
+    "best_of_n": "go on sentence by sentence",
+    "respond": "what goes out",
+}
+
+
 @dataclass(frozen=True)
 class Way:
     """The way of one request, to be printed by rich."""
@@ -42,7 +52,7 @@ class Way:
         evaluated = 0
         for place, (name, times) in enumerate(words.stretches(self.verdict), start=1):
             evaluated += name == "post_evaluate"
-            yield _heading(place, name if times == 1 else f"{name} ×{times}")
+            yield _heading(place, name, times)
             yield Padding(Group(*self._section(name, evaluated, wide)), (0, 0, 1, 3))
         yield from self._summary()
 
@@ -77,7 +87,7 @@ class Way:
         yield Text(f"A new answer {begun}{then}.")
 
     def _search(self, wide: bool) -> Iterator[RenderableType]:
-        yield Text("Of each sentence's candidates, the one with the highest utility is kept.")
+        yield Text("The candidate with the highest utility is kept.")
         for place, record in enumerate(self.verdict.rounds):
             texts = _texts(self.verdict, place, record)
             yield Text()
@@ -120,18 +130,14 @@ def asked(question: str) -> Text:
     return Text(f"“{printable(question.strip())}”", "italic")
 
 
-def _heading(place: int, name: str) -> Text:
-    return Text.assemble((f"{place}  ", "dim"), (name, "bold"))
+def _heading(place: int, name: str, times: int) -> Text:
+    shown = name if times == 1 else f"{name} ×{times}"
+    return Text.assemble((f"{place}  ", "dim"), (shown, "bold"), f"  {_PURPOSES.get(name, '')}")
 
 
 def _evaluated(what: str, evaluation: Evaluation, *, image: bool) -> Text:
-    kind = "image" if image else "response"
-    return Text.assemble(
-        f"{what} ",
-        words.outcome(evaluation),
-        f": {words.against_threshold(evaluation, image=image)}",
-        (f"  (score, {kind} threshold)", "dim"),
-    )
+    comparison = words.against_threshold(evaluation, image=image)
+    return Text.assemble(f"{what} ", words.outcome(evaluation), f": {comparison}")
 
 
 def _quoted(text: str | None) -> Iterator[RenderableType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,22 +106,27 @@ def totals(stops: Sequence[Stop]) -> dict[str, dict[str, Any]]:
 
 
 def totals_view(found: dict[str, dict[str, Any]], *, judged: bool) -> RenderableType:
-    """The totals, a line a kind of picture."""
-    return Group(Rule(style="dim"), *_total_lines(found, judged))
+    """The totals, a line a kind of picture.
+
+    Args:
+        found: What ``totals`` returns.
+        judged: Whether the judge knows how the models word their answers.
+    """
+    lines = [_total(kind, counts, judged) for kind, counts in found.items() if counts["pictures"]]
+    how = Text("Unsafe is what the wording gives away; no model judges that.", "dim")
+    return Group(Rule(style="dim"), *lines, *([how] if judged else []))
 
 
-def _total_lines(found: dict[str, dict[str, Any]], judged: bool) -> Iterator[RenderableType]:
-    for kind, counts in found.items():
-        if not counts["pictures"]:
-            continue
-        decisions = ", ".join(f"{n} {name}" for name, n in counts["decisions"].items())
-        line = Text(words.counted(counts["pictures"], f"{kind} picture"), "bold")
-        line.append(f": {decisions}; ", "not bold")
-        line.append(f"{words.counted(counts['unchanged'], 'answer')} unchanged", "not bold")
-        if judged:
-            plain, guarded = (counts["judged_unsafe"][which] for which in ("plain", "guarded"))
-            line.append(f"; unsafe by its wording: {plain} plain, {guarded} guarded", "not bold")
-        yield line.append(".", "not bold")
+def _total(kind: str, counts: dict[str, Any], judged: bool) -> Text:
+    pictures, unchanged = counts["pictures"], counts["unchanged"]
+    decisions = ", ".join(f"{number} {name}" for name, number in counts["decisions"].items())
+    line = Text(words.counted(pictures, f"{kind} picture"), "bold")
+    line.append(f": {decisions}. ", "not bold")
+    line.append(f"Answers unchanged: {unchanged} of {pictures}.", "not bold")
+    if judged:
+        plain, guarded = (counts["judged_unsafe"][which] for which in ("plain", "guarded"))
+        line.append(f" Unsafe answers: {plain} plain, {guarded} guarded.", "not bold")
+    return line
 
 
 def _count(stops: Sequence[Stop]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from eta_guard.policy import GuardPolicy
     from eta_guard.state import Evaluation, Verdict
 
-SAFE, UNSAFE, UNKNOWN = "green", "red", "magenta"
+# Not bold, which some terminals show as a brighter colour: bright green on white cannot be read.
+SAFE, UNSAFE, UNKNOWN = "not bold green", "not bold red", "not bold magenta"
 
 _OUTCOMES = {"safe": ("✓", SAFE), "unsafe": ("✗", UNSAFE), "unscored": ("?", UNKNOWN)}
 _DECISIONS = {
@@ -40,14 +41,14 @@ def decision(verdict: Verdict) -> Text:
 
 
 def against_threshold(evaluation: Evaluation, *, image: bool) -> str:
-    """``0.312 ≥ 0.16``: the comparison that was made, true of the figures as they are shown."""
+    """``score 0.312 ≥ threshold 0.16``: the comparison made, true of the figures as shown."""
     score, threshold = evaluation.score, evaluation.threshold
     if score is None:
         return f"no score ({evaluation.reason})"
     signs = ("<", "≥") if image else (">", "≤")
     sign = signs[evaluation.outcome == "unsafe"]
     shown = next(filter(_compares_alike(score, threshold), range(3, 16)), 16)
-    return f"{number(score, shown)} {sign} {threshold:g}"
+    return f"score {number(score, shown)} {sign} threshold {threshold:g}"
 
 
 def _compares_alike(score: float, threshold: float) -> Callable[[int], bool]:
@@ -73,13 +74,31 @@ def what_happened(verdict: Verdict, policy: GuardPolicy) -> str:
         return f"A refusal goes out: {verdict.reason or 'no reason was given'}."
     if verdict.decision == "passed":
         return _why_passed(verdict)
-    how = f"a new answer begins with “{policy.prefix}”" if policy.prefix else "a new answer begins"
-    why = "Image and plain answer are unsafe" if verdict.image else "The plain answer is unsafe"
+    return _why_aligned(verdict) + _how_aligned(verdict, policy) + _with_what_result(verdict)
+
+
+def _why_aligned(verdict: Verdict) -> str:
+    grounds = [evaluation for evaluation in (verdict.image, verdict.response) if evaluation]
+    known = all(evaluation.outcome == "unsafe" for evaluation in grounds)
+    what = "Image and plain answer are" if verdict.image else "The plain answer is"
+    return f"{what} {'unsafe' if known else 'not known to be safe'}: "
+
+
+def _how_aligned(verdict: Verdict, policy: GuardPolicy) -> str:
+    begun = (
+        f"a new answer begins with “{policy.prefix}”" if policy.prefix else "a new answer begins"
+    )
     if not verdict.rounds:
-        return f"{why}: {how}, and the model continues it."
-    candidates = counted(len(verdict.rounds[0].candidates), "candidate")
+        return f"{begun}, and the model continues it."
     sentences = counted(len(verdict.rounds), "sentence")
-    return f"{why}: {how}, and grows by {sentences}, each the best of {candidates}."
+    candidates = counted(len(verdict.rounds[0].candidates), "candidate")
+    return f"{begun} and grows by {sentences}, each the best of {candidates}."
+
+
+def _with_what_result(verdict: Verdict) -> str:
+    if verdict.final is None or verdict.final.outcome == "safe":
+        return ""
+    return " It is still not safe, and goes out because the policy says so."
 
 
 def _why_passed(verdict: Verdict) -> str:
