@@ -172,7 +172,10 @@ def test_the_end_of_the_turn_is_not_kept(tokenizer: PreTrainedTokenizerFast) -> 
     session.accept("No. Two.")
     assert session._prefix.ids == chat_ids(tokenizer, "Is it safe?", "No. Two.")[:-1]
     assert {keys.shape[2] for keys, _ in session._prefix.layers} == {len(session._prefix.ids)}
-    assert session._run is None  # the other candidates' rows are let go
+    # The other candidates' rows are let go.
+    assert session._run is None
+    for tensor in sum(session._prefix.layers, ()):
+        assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
 
 
 def test_what_is_kept_is_never_written_to(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -299,6 +302,32 @@ def test_the_whole_text_is_read_where_a_cache_would_be_wrong(
     if family is not both_ways:
         positions = sum(len(batch) * max(map(len, batch)) for batch in rows)
         assert tally == {"reward_forwards": len(ROUNDS), "reward_positions": positions}
+
+
+def test_a_model_that_reads_its_score_elsewhere_is_read_whole(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    model = llama(tokenizer)
+    inner = model.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        output = inner(*args, **kwargs)
+        output.logits = output.logits * 2 + 1
+        return output
+
+    model.forward = forward
+    evaluator = evaluator_of(model, tokenizer)
+    assert not evaluator.incremental
+    scores, texts = search(evaluator, SEARCH_PROMPT)
+    assert_plain(model, tokenizer, SEARCH_PROMPT, scores, texts)
+
+
+def test_looking_ahead_is_seen_where_half_precision_hides_it(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    model = both_ways(tokenizer)
+    model.score.weight.data /= 50  # all scores are the same to within the tolerance
+    assert not evaluator_of(model.to(torch.bfloat16), tokenizer).incremental
 
 
 def test_without_padding_the_whole_texts_are_read_one_by_one() -> None:
