@@ -1,24 +1,26 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from PIL import Image
 
 from eta_guard.conversation import Conversation
 from eta_guard.errors import EvaluationError, ImageInputError, InputError, PolicyError
 from eta_guard.graph import build_graph
+from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Completion, Generation
+from eta_guard.protocols import Candidate, Completion, Generation
 from eta_guard.state import Decision, GuardState, Outcome, Verdict
 from tests.fakes import (
     DRAFT,
@@ -31,6 +33,7 @@ from tests.fakes import (
     FakeSession,
     Rig,
     Score,
+    candidate,
     image_block,
     question,
     reply_of,
@@ -708,6 +711,127 @@ def test_the_search_compares_with_the_image_that_counts() -> None:
         message = ToolMessage(blocks, tool_call_id="1")
         Rig(images=Watching()).ask(question(), AIMessage("", tool_calls=[LOOK]), message)
         assert seen == [204]
+
+
+# ── sixty sentences ──
+
+SIXTY = 60
+
+
+def sixty() -> Rig:
+    """Sixty sentences, of whose candidates another is the best each time."""
+
+    def sentences(number: int, n: int) -> list[Candidate]:
+        return [
+            candidate(f" {number}.{i}.", ends=number == SIXTY, ids=(number, i)) for i in range(n)
+        ]
+
+    def reward(text: str) -> float:
+        number, i = map(int, text.rstrip(".").split(" ")[-1].split("."))
+        return 1.0 if i == number % 5 else 0.5
+
+    return Rig(
+        engine=FakeEngine(sentences=sentences),
+        responses=FakeResponses(scoring(candidates=reward)),
+    )
+
+
+LONG = "As an AI assistant" + "".join(f" {i}.{i % 5}." for i in range(1, SIXTY + 1))
+
+Ask = Callable[[Rig, RunnableConfig], AIMessage]
+
+
+def messages_of(rig: Rig) -> Any:
+    return {"messages": [question(UNSAFE)]}
+
+
+def foreign(rig: Rig) -> Any:
+    """A graph around the guard's, whose other nodes take steps of their own."""
+    outer = StateGraph(MessagesState)
+    outer.add_node("before", lambda state: {})
+    outer.add_node("guarded", rig.graph().compile())
+    outer.add_node("after", lambda state: {})
+    outer.add_edge(START, "before")
+    outer.add_edge("before", "guarded")
+    outer.add_edge("guarded", "after")
+    return outer.compile()
+
+
+def passing_on() -> RunnableLambda[Any, Any]:
+    return RunnableLambda(lambda given: given)
+
+
+PLACES_OF_THE_GRAPH: dict[str, tuple[Ask, int]] = {
+    "alone": (
+        lambda rig, config: reply_of(rig.graph().compile().invoke(messages_of(rig), config)),
+        60,
+    ),
+    "alone, async": (
+        lambda rig, config: reply_of(
+            asyncio.run(rig.graph().compile().ainvoke(messages_of(rig), config))
+        ),
+        60,
+    ),
+    "in a chain": (
+        lambda rig, config: reply_of(
+            (passing_on() | rig.graph().compile()).invoke(messages_of(rig), config)
+        ),
+        18,
+    ),
+    "in a chain, async": (
+        lambda rig, config: reply_of(
+            asyncio.run((passing_on() | rig.graph().compile()).ainvoke(messages_of(rig), config))
+        ),
+        18,
+    ),
+    "in a foreign graph in a chain": (
+        lambda rig, config: reply_of(
+            (passing_on() | foreign(rig)).invoke(messages_of(rig), config)
+        ),
+        18,
+    ),
+    "EtaGuard in a chain": (
+        lambda rig, config: (passing_on() | rig.guard()).invoke([question(UNSAFE)], config),
+        60,
+    ),
+    "EtaGuard in a foreign graph in a chain": (
+        lambda rig, config: reply_of(
+            (passing_on() | in_a_node(rig.guard())).invoke(messages_of(rig), config)
+        ),
+        60,
+    ),
+}
+
+
+def in_a_node(guard: EtaGuard) -> Any:
+    outer = StateGraph(MessagesState)
+    outer.add_node("ask", lambda state: {"messages": [guard.invoke(state["messages"])]})
+    outer.add_edge(START, "ask")
+    return outer.compile()
+
+
+@pytest.mark.parametrize(("ask", "passes"), PLACES_OF_THE_GRAPH.values(), ids=PLACES_OF_THE_GRAPH)
+def test_sixty_sentences_wherever_the_graph_stands(ask: Ask, passes: int) -> None:
+    reply = ask(sixty(), {})
+    verdict = verdict_of(reply)
+    assert reply.content == LONG
+    assert [record.pick for record in verdict.rounds] == [i % 5 for i in range(1, SIXTY + 1)]
+    assert [record.sentence for record in verdict.rounds] == list(range(1, SIXTY + 1))
+    # A chain's recursion limit is 25: the last pass goes on to the end, and no sooner.
+    assert verdict.route.count("best_of_n") == passes
+    assert verdict.route[-2:] == ("post_evaluate", "respond")
+
+
+@pytest.mark.parametrize("limit", [*range(8, 14), 40, 66, 67, 68, 200])
+def test_any_recursion_limit_gives_the_same_answer(limit: int) -> None:
+    reply = PLACES_OF_THE_GRAPH["alone"][0](sixty(), {"recursion_limit": limit})
+    assert reply.content == LONG
+    assert len(verdict_of(reply).route) < limit
+
+
+def test_a_draft_that_passes_needs_no_more_than_its_steps() -> None:
+    reply = sixty().ask(question(SAFE), config={"recursion_limit": 4})
+    assert reply.content == DRAFT
 
 
 # ── the graph as such ──
