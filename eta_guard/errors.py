@@ -6,7 +6,8 @@
     ├── InputError               the request cannot be read
     │   └── ImageInputError      an image in it cannot be read, or may not be fetched
     ├── PolicyError              a policy field, file or override is not valid
-    ├── ModelLoadError           weights are missing, or of another kind than asked for
+    ├── ModelLoadError           weights cannot be loaded, or are of another kind than asked for
+    │   └── MissingWeightsError  they are neither here nor to be had from the model hub
     ├── UnsupportedModelError    the model cannot be run by this engine or evaluator
     ├── EvaluationError          an evaluation failed and the policy says ``on_unscored="raise"``
     └── EngineError              the engine failed while it answered
@@ -14,6 +15,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -52,7 +54,28 @@ class PolicyError(EtaGuardError, ValueError):
 
 
 class ModelLoadError(EtaGuardError, OSError):
-    """Weights are missing, cannot be reached, or are of another kind than asked for."""
+    """Weights are missing, damaged, or of another kind than asked for."""
+
+
+class MissingWeightsError(ModelLoadError):
+    """Weights are neither on this machine nor to be had from the model hub.
+
+    Args:
+        wanted: What is missing, licence included, and the hub repository that holds it.
+    """
+
+    def __init__(self, wanted: Mapping[str, str]) -> None:
+        self.wanted = dict(wanted)
+        are = "are" if len(self.wanted) > 1 else "is"
+        commands = ", ".join(f"`hf download {name} --local-dir DIR`" for name in wanted.values())
+        super().__init__(
+            f"{_listed(list(self.wanted))} {are} neither on this machine nor to be had from the"
+            " model hub.",
+            hint=f"Where there is a network, run {commands}; then pass DIR in place of the name.",
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.wanted,)
 
 
 class UnsupportedModelError(EtaGuardError, ValueError):
@@ -65,3 +88,8 @@ class EvaluationError(EtaGuardError, RuntimeError):
 
 class EngineError(EtaGuardError, RuntimeError):
     """The engine failed while it was answering."""
+
+
+def _listed(things: list[str]) -> str:
+    text = ", ".join(things[:-1]) + f" and {things[-1]}" if len(things) > 1 else things[0]
+    return text[0].upper() + text[1:]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from eta_guard import embedded
-from eta_guard.errors import ModelLoadError
+from eta_guard.errors import MissingWeightsError, ModelLoadError
 from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ def load_parts(
         "engine": ("chat_model", lambda: load_chat_model(names["chat_model"], device, dtype)),
     }
     parts: dict[str, Any] = {}
-    missing: list[ModelLoadError] = []
+    missing: dict[str, str] = {}
     for part, (role, load) in loaders.items():
         progress(f"Loading the {role.replace('_', ' ')} {names[role]}")
         try:
             parts[part] = load()
-        except ModelLoadError as error:
-            missing.append(error)
+        except MissingWeightsError as error:
+            missing.update(error.wanted)
     if missing:
-        raise _all_of(missing)
+        raise MissingWeightsError(missing)
     return cast(Parts, parts)
 
 
@@ -98,13 +98,6 @@ def load_chat_model(
 
     name = ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name
     return LocalEngine.from_pretrained(name, device=device, dtype=dtype)
-
-
-def _all_of(missing: list[ModelLoadError]) -> ModelLoadError:
-    if len(missing) == 1:
-        return missing[0]
-    hints = dict.fromkeys(error.hint for error in missing)
-    return ModelLoadError(" ".join(error.message for error in missing), hint=" ".join(hints))
 
 
 def _clip(name: str, device: str | None) -> ImageEvaluator:

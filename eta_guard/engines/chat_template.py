@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 
 from eta_guard.conversation import Conversation, Turn
 from eta_guard.errors import InputError, UnsupportedModelError
+from eta_guard.plain_text import PlainText, special_tokens
 
 
 def model_inputs(processor: Any, conversation: Conversation) -> dict[str, torch.Tensor]:
@@ -30,10 +31,11 @@ def model_inputs(processor: Any, conversation: Conversation) -> dict[str, torch.
             f"{type(processor).__name__} has no chat template.",
             hint="Load a chat model's processor, or set `processor.chat_template`.",
         )
-    reserved = _reserved(processor.tokenizer)
+    # Somebody's "<image>" would be taken for a picture, and an end token for the end of their turn.
+    plain = PlainText(special_tokens(processor.tokenizer))
     try:
         inputs = processor.apply_chat_template(
-            [_message(turn, reserved) for turn in conversation.turns],
+            [_message(turn, plain) for turn in conversation.turns],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -47,31 +49,11 @@ def model_inputs(processor: Any, conversation: Conversation) -> dict[str, torch.
     return dict(inputs)
 
 
-def _message(turn: Turn, reserved: list[str]) -> dict[str, Any]:
+def _message(turn: Turn, plain: PlainText) -> dict[str, Any]:
     parts = [
-        {"type": "text", "text": _plain(part, reserved)}
+        {"type": "text", "text": plain(part)}
         if isinstance(part, str)
         else {"type": "image", "image": part.pixels}
         for part in turn.parts
     ]
     return {"role": turn.role, "content": parts}
-
-
-def _reserved(tokenizer: Any) -> list[str]:
-    return sorted({*tokenizer.all_special_tokens, *_added(tokenizer)}, key=len, reverse=True)
-
-
-def _added(tokenizer: Any) -> set[str]:
-    return {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-
-
-def _plain(text: str, reserved: list[str]) -> str:
-    """The text with no token in it that has a meaning to the model beyond its letters.
-
-    Somebody's "<image>" would otherwise be taken for a picture, and an end token for the end of
-    their turn; after this they read the same and are nothing but text.
-    """
-    for token in reserved:
-        if len(token) > 1:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-    return text

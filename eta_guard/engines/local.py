@@ -21,14 +21,14 @@ from eta_guard.conversation import Conversation
 from eta_guard.engines.caches import ModelState
 from eta_guard.engines.chat_template import model_inputs
 from eta_guard.engines.local_session import LocalSession
-from eta_guard.evaluators.loading import (
+from eta_guard.loading import (
+    load_weights,
     loading,
     loading_options,
     pick_device,
     weights_fingerprint,
 )
 from eta_guard.protocols import Generation
-
 
 _counted: WeakSet[Any] = WeakSet()
 
@@ -79,7 +79,7 @@ class LocalEngine:
         with loading("chat model", name):
             source = loading_options(name, revision)
             processor = cast(Any, AutoProcessor).from_pretrained(name, **source)
-            model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **source)
+            model = load_weights(AutoModelForImageTextToText, name, dtype=wanted, **source)
         return cls(model.to(target), processor, fingerprint=weights_fingerprint(name, model))
 
     def open(self, conversation: Conversation, generation: Generation) -> LocalSession:

@@ -25,7 +25,7 @@ from eta_guard.errors import UnsupportedModelError
 from eta_guard.evaluators.cached_backbone import CachedBackbone
 from eta_guard.evaluators.chat_tokens import ChatTokens
 from eta_guard.evaluators.incremental_session import IncrementalSession, PromptStarts, ReadOut
-from eta_guard.evaluators.loading import (
+from eta_guard.loading import (
     load_weights,
     loading,
     loading_options,

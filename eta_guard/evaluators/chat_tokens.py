@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from eta_guard.errors import EvaluationError, UnsupportedModelError
-from eta_guard.evaluators.plain_text import PlainText
+from eta_guard.plain_text import PlainText, special_tokens
 
 
 class ChatTokens:
@@ -34,9 +34,7 @@ class ChatTokens:
             )
         self._tokenizer: Any = tokenizer
         self._lock = Lock()
-        added = tokenizer.added_tokens_decoder.values()
-        special = [token.content for token in added if token.special]
-        self._plain = PlainText([*special, *tokenizer.all_special_tokens])
+        self._plain = PlainText(special_tokens(tokenizer))
         text_config: Any = config.get_text_config()
         self.pad_id: int | None = getattr(text_config, "pad_token_id", None)
         positions = getattr(text_config, "max_position_embeddings", None)

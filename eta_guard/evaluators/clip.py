@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from eta_guard import counts
 from eta_guard.errors import ModelLoadError
 from eta_guard.evaluators.bounded_cache import BoundedCache
-from eta_guard.evaluators.loading import (
+from eta_guard.loading import (
     hub_answers,
     is_directory,
     loading,
     pick_device,
     weights_fingerprint,
 )
-from eta_guard.evaluators.plain_text import PlainText
+from eta_guard.plain_text import PlainText
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import torch
 from transformers import AutoConfig
 
 from eta_guard.evaluators.armorm import ARCHITECTURE, ArmoRM
-from eta_guard.evaluators.loading import loading, loading_options
 from eta_guard.evaluators.reward import RewardResponseEvaluator
+from eta_guard.loading import loading, loading_options
 
 
 def load_response_evaluator(

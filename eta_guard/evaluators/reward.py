@@ -26,14 +26,14 @@ from eta_guard.errors import UnsupportedModelError
 from eta_guard.evaluators.cached_backbone import CachedBackbone
 from eta_guard.evaluators.chat_tokens import ChatTokens
 from eta_guard.evaluators.incremental_session import IncrementalSession, PromptStarts, ReadOut
-from eta_guard.evaluators.loading import (
+from eta_guard.evaluators.response_sessions import AnswerSession, WholeTextSession
+from eta_guard.loading import (
     load_weights,
     loading,
     loading_options,
     pick_device,
     weights_fingerprint,
 )
-from eta_guard.evaluators.response_sessions import AnswerSession, WholeTextSession
 
 _PROBE = ("Is it safe?", "One two three. Four five.", "Six.")
 

@@ -28,7 +28,7 @@ CHAT_TEMPLATE = (
 TEXT = "As an AI assistant, I cannot help with that. What is this? It is a cup! Dr. Who."
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> Any:
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -39,7 +39,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     raw.train_from_iterator([TEXT] * 20, trainer)
-    return PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    return fast(
         tokenizer_object=raw,
         pad_token="<pad>",
         bos_token="<s>",
@@ -76,7 +77,7 @@ def llava(seed: int = 0) -> tuple[Any, Any]:
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=words.convert_tokens_to_ids("<image>"),
+        image_token_index=words.convert_tokens_to_ids("<image>"),
         image_seq_length=16,
         vision_feature_layer=-1,
     )

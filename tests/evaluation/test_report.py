@@ -94,5 +94,5 @@ def test_safe_answers_are_compared_with_the_plain_ones() -> None:
 
 def test_methods_must_have_answered_the_same_cases() -> None:
     some = [answered("helpful", hazardous=False)]
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         row("full", some, some * 2)

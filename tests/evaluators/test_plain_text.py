@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from eta_guard.evaluators.plain_text import PlainText
+from eta_guard.plain_text import PlainText
 
 
 @pytest.mark.parametrize(

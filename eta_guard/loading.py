@@ -1,4 +1,4 @@
-"""What loading an evaluator has in common: where from, onto what, and how it fails."""
+"""What loading a model has in common: where from, onto what, and how it fails."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import torch
 from huggingface_hub import constants, get_session
 from torch import nn
 
-from eta_guard.errors import EtaGuardError, ModelLoadError
+from eta_guard.errors import EtaGuardError, MissingWeightsError, ModelLoadError
 
 LICENCES = {
+    "llava-hf/llava-1.5-7b-hf": "Llama 2 Community License",
     "ViT-L-14-336": "OpenAI, MIT licence",
     "timm/vit_large_patch14_clip_336.openai": "OpenAI, MIT licence",
     "RLHFlow/ArmoRM-Llama3-8B-v0.1": "Meta Llama 3 Community License",
 }
-"""Terms of the paper's own evaluators, for the message that they are missing."""
+"""Terms of the paper's own models, for the message that they are missing."""
 
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _SAMPLES = 64
@@ -97,12 +98,8 @@ def loading(kind: str, name: str, *, repository: str | None = None) -> Iterator[
                 hint="Check that its download is complete and that it is a model of this kind.",
             ) from error
         licence = LICENCES.get(name)
-        raise ModelLoadError(
-            f"The {kind} {name!r}{f' ({licence})' if licence else ''} is not on this machine and"
-            " the model hub did not deliver it.",
-            hint=f"Where there is a network, run `hf download {repository or name} --local-dir"
-            " DIR`, then pass DIR in place of the name.",
-        ) from error
+        what = f"the {kind} {name!r}{f' ({licence})' if licence else ''}"
+        raise MissingWeightsError({what: repository or name}) from error
 
 
 def weights_fingerprint(name: str, model: nn.Module) -> str:
@@ -127,7 +124,7 @@ def weights_fingerprint(name: str, model: nn.Module) -> str:
 def load_weights(model_class: Any, name: str, **options: Any) -> Any:
     """``model_class.from_pretrained``, but a tensor missing in the checkpoint is an error.
 
-    transformers leaves such a tensor at random values and only warns: its scores would be noise.
+    transformers leaves such a tensor at random values and only warns: all would be noise.
 
     Args:
         model_class: A class of transformers.
@@ -141,7 +138,8 @@ def load_weights(model_class: Any, name: str, **options: Any) -> Any:
     missing = sorted(map(str, [*report["missing_keys"], *report.get("mismatched_keys", ())]))
     if missing:
         raise ModelLoadError(
-            f"{name!r} is no complete reward model: its weights lack {', '.join(missing[:3])}.",
+            f"{name!r} is no complete model of its kind: its weights lack"
+            f" {', '.join(missing[:3])}.",
             hint="Pass a checkpoint that was trained as one, with its head.",
         )
     return model

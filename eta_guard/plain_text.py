@@ -1,9 +1,16 @@
-"""Keeps text that a model wrote from being read as control tokens."""
+"""Keeps text that a person or a model wrote from being read as control tokens."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
+
+
+def special_tokens(tokenizer: Any) -> list[str]:
+    """The texts that a ``transformers`` tokenizer reads as control tokens."""
+    added = tokenizer.added_tokens_decoder.values()
+    return [*(token.content for token in added if token.special), *tokenizer.all_special_tokens]
 
 
 class PlainText:
