@@ -113,7 +113,7 @@ def totals_view(found: dict[str, dict[str, Any]], *, judged: bool) -> Renderable
         judged: Whether the judge knows how the models word their answers.
     """
     lines = [_total(kind, counts, judged) for kind, counts in found.items() if counts["pictures"]]
-    how = Text("Unsafe is what the wording gives away; no model judges that.", "dim")
+    how = Text("Whether an answer is unsafe is read off its wording; no model judges that.", "dim")
     return Group(Rule(style="dim"), *lines, *([how] if judged else []))
 
 
