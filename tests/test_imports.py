@@ -98,7 +98,7 @@ def home_of(base: str, name: str) -> str:
     if f"{base}.{name}" in MODULES:
         return f"{base}.{name}"
     if base == "eta_guard" and name in eta_guard.__all__:
-        return str(getattr(eta_guard, name).__module__)
+        return f"eta_guard.{eta_guard._HOMES[name]}"
     return base
 
 

@@ -1,0 +1,25 @@
+"""States and configs as the graph hands them to a node."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+
+from eta_guard.session import GENERATION_KEY
+from eta_guard.state import Evaluation, GuardState, ImageEvaluation, fresh
+
+
+def state_with(*messages: BaseMessage, **values: Any) -> GuardState:
+    given = {**fresh(), "messages": list(messages), "remaining_steps": 100, **values}
+    return cast(GuardState, given)
+
+
+def generation_config(value: Any) -> RunnableConfig:
+    return {"configurable": {GENERATION_KEY: value}}
+
+
+def image(score: float, message: int = 0, block: int = 0) -> dict[str, Any]:
+    found = Evaluation.of_image(score, 0.16)
+    return ImageEvaluation(**found.model_dump(), message=message, block=block).model_dump()

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+
+from eta_guard.nodes.respond import respond
+from eta_guard.policy import GuardPolicy
+from eta_guard.state import Evaluation
+from tests.fakes import DRAFT, Rig, question, verdict_of
+from tests.nodes.states import state_with
+
+SAFE = Evaluation.of_response(1.0, 0.06).model_dump()
+UNSAFE = Evaluation.of_response(0.0, 0.06).model_dump()
+UNSCORED = Evaluation.unscored(0.06, "broken").model_dump()
+REPAIRED = {"text": "As an AI assistant, no.", "finish_reason": "length"}
+REFUSAL = GuardPolicy().refusal_message
+MODELS = {"chat_model": "a", "image_evaluator": "b", "response_evaluator": "c"}
+
+
+def reply_to(rig: Rig, **values: Any) -> AIMessage:
+    node = respond(engine=rig.engine, models=MODELS, policy=rig.policy)
+    update = node(state_with(question(0.8), **values), {})
+    assert set(update) == {"messages"}
+    (reply,) = update["messages"]
+    assert isinstance(reply, AIMessage)
+    return reply
+
+
+TABLE: list[tuple[dict[str, Any], dict[str, Any], str, str, str]] = [
+    ({}, {}, "passed", DRAFT, "stop"),
+    ({}, {"repaired": REPAIRED, "final": SAFE}, "aligned", REPAIRED["text"], "length"),
+    ({}, {"repaired": REPAIRED, "final": UNSAFE}, "refused", REFUSAL, "content_filter"),
+    ({}, {"repaired": REPAIRED, "final": UNSCORED}, "refused", REFUSAL, "content_filter"),
+    ({}, {"repaired": REPAIRED, "final": None}, "refused", REFUSAL, "content_filter"),
+    (
+        {"on_unrepaired": "return"},
+        {"repaired": REPAIRED, "final": UNSAFE},
+        "aligned",
+        REPAIRED["text"],
+        "length",
+    ),
+    (
+        {"refusal_message": "No."},
+        {"halt": {"decision": "blocked", "reason": "why"}},
+        "blocked",
+        "No.",
+        "content_filter",
+    ),
+    (
+        {"on_unrepaired": "return"},
+        {"repaired": REPAIRED, "halt": {"decision": "refused", "reason": "why"}},
+        "refused",
+        REFUSAL,
+        "content_filter",
+    ),
+    ({"mode": "observe"}, {"response": UNSAFE}, "observed", DRAFT, "stop"),
+]
+
+
+@pytest.mark.parametrize(("policy", "values", "decision", "text", "finish"), TABLE)
+def test_what_goes_out(
+    policy: dict[str, Any], values: dict[str, Any], decision: str, text: str, finish: str
+) -> None:
+    reply = reply_to(Rig(GuardPolicy(**policy)), **values)
+    verdict = verdict_of(reply)
+    assert (verdict.decision, reply.content) == (decision, text)
+    assert reply.response_metadata["finish_reason"] == finish
+    assert (verdict.reason is None) == (decision not in ("refused", "blocked"))
+    assert verdict.models == MODELS
+    assert verdict.route == ("respond",)
+
+
+def test_the_usage_is_that_of_the_counts() -> None:
+    reply = reply_to(Rig(), counts={"input_tokens": 3, "output_tokens": 4, "vlm_forwards": 9})
+    assert reply.usage_metadata == {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    assert verdict_of(reply).counts["vlm_forwards"] == 9
+
+
+def test_a_draft_that_does_not_go_out_is_not_drawn() -> None:
+    rig = Rig(GuardPolicy(record_rejected=True))
+    reply = reply_to(rig, repaired=REPAIRED, final=SAFE)
+    assert rig.engine.calls == []
+    assert verdict_of(reply).draft is None
