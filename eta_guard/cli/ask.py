@@ -13,6 +13,9 @@ from eta_guard.cli.options import ModelChoice, read_policy
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
+    from PIL.Image import Image
+
+    from eta_guard.policy import GuardPolicy
 
 
 def ask(
@@ -45,20 +48,31 @@ def ask(
     choice = ModelChoice(assembly, model, clip, reward, device, dtype)
 
     from eta_guard.cli.loading import load_guard
-    from eta_guard.cli.show import Way, asked, header
-    from eta_guard.state import Verdict
 
     guard = load_guard(choice, rules)
     with status("Answering"):
-        reply = guard.invoke([message])
-    told = as_json(reply)
+        reply = as_json(guard.invoke([message]))
     if json:
-        print_json(told)
-        return
+        print_json(reply)
+    else:
+        _show_request(pixels, image.name, question)
+        _show_way(reply, rules)
+
+
+def _show_request(pixels: Image, name: str, question: str) -> None:
+    from eta_guard.cli.show import asked, header
+
     console = stdout()
-    console.print(header(console, pixels, image.name, asked(question)))
+    console.print(header(console, pixels, name, asked(question)))
     console.print()
-    console.print(Way(Verdict.model_validate(told["verdict"]), rules, told["answer"]))
+
+
+def _show_way(reply: dict[str, Any], policy: GuardPolicy) -> None:
+    from eta_guard.cli.show import Way
+    from eta_guard.state import Verdict
+
+    verdict = Verdict.model_validate(reply["verdict"])
+    stdout().print(Way(verdict, policy, reply["answer"]))
 
 
 def as_json(reply: AIMessage) -> dict[str, Any]:

@@ -46,22 +46,33 @@ def demo(
     choice = ModelChoice(assembly, model, clip, reward, device, dtype)
 
     from eta_guard import embedded
-    from eta_guard.cli.tour import introduction, totals, totals_view, view
 
     samples = _alternating(embedded.samples())[:limit]
-    stops: list[Stop] = []
-    console = stdout()
-    for stop in _stops(samples, choice, rules):
-        if not json and not stops:
-            console.print(introduction(len(samples), small=choice.only_embedded))
-        stops.append(stop)
-        if not json:
-            place, count = len(stops), len(samples)
-            console.print(view(stop, rules, console, place=place, count=count))
+    stops = _stops(samples, choice, rules)
     if json:
-        print_json({"samples": [stop.as_json() for stop in stops], "totals": totals(stops)})
+        _print_json(list(stops))
     else:
-        console.print(totals_view(totals(stops), judged=choice.only_embedded))
+        _show(stops, len(samples), choice, rules)
+
+
+def _print_json(stops: list[Stop]) -> None:
+    from eta_guard.cli.tour import totals
+
+    print_json({"samples": [stop.as_json() for stop in stops], "totals": totals(stops)})
+
+
+def _show(stops: Iterator[Stop], count: int, choice: ModelChoice, policy: GuardPolicy) -> None:
+    """Prints each stop as soon as it is there; the introduction once the models are."""
+    from eta_guard.cli.tour import introduction, totals, totals_view, view
+
+    console = stdout()
+    seen: list[Stop] = []
+    for stop in stops:
+        if not seen:
+            console.print(introduction(count, small=choice.only_embedded))
+        seen.append(stop)
+        console.print(view(stop, policy, console, place=len(seen), count=count))
+    console.print(totals_view(totals(seen), judged=choice.only_embedded))
 
 
 def _alternating(samples: Sequence[Sample]) -> list[Sample]:

@@ -23,11 +23,21 @@ def load_guard(choice: ModelChoice, policy: GuardPolicy) -> EtaGuard:
     Raises:
         ModelLoadError: Weights are missing, or there is no such device.
     """
-    with status("Starting") as say:
-        from eta_guard.guard import EtaGuard
+    parts = load_models(choice)
+    from eta_guard.guard import EtaGuard
 
+    return EtaGuard(**parts, policy=policy)
+
+
+def load_models(choice: ModelChoice) -> pretrained.Parts:
+    """Loads three models, and says on stderr which one it is at.
+
+    Raises:
+        ModelLoadError: Weights are missing, or there is no such device.
+    """
+    with status("Starting") as say:
         _silence_libraries()
-        parts = pretrained.load_parts(
+        return pretrained.load_parts(
             choice.assembly,
             chat_model=choice.chat_model,
             clip=choice.clip,
@@ -36,7 +46,6 @@ def load_guard(choice: ModelChoice, policy: GuardPolicy) -> EtaGuard:
             dtype=_torch_dtype(choice),
             progress=lambda what: say(_shortened(what)),
         )
-        return EtaGuard(**parts, policy=policy)
 
 
 def _silence_libraries() -> None:
