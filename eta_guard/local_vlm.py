@@ -48,6 +48,7 @@ class ChatLocalVLM(BaseChatModel):
         *,
         device: str | None = None,
         dtype: torch.dtype | None = None,
+        revision: str | None = None,
         **settings: Any,
     ) -> ChatLocalVLM:
         """Loads a model.
@@ -56,12 +57,13 @@ class ChatLocalVLM(BaseChatModel):
             name: ``"embedded"``, ``"paper"``, a directory, or a name on the model hub.
             device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
             dtype: Of the weights; float32 on a CPU and as stored elsewhere without it.
+            revision: A commit, tag or branch on the hub; pin one where answers matter.
             settings: Fields of this class.
 
         Raises:
             ModelLoadError: There are no such weights within reach.
         """
-        return cls(engine=load_chat_model(str(name), device, dtype), **settings)
+        return cls(engine=load_chat_model(str(name), device, dtype, revision), **settings)
 
     @property
     def _llm_type(self) -> str:

@@ -87,9 +87,18 @@ def load_parts(
 
 
 def load_chat_model(
-    name: str, device: str | None = None, dtype: torch.dtype | None = None
+    name: str,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    revision: str | None = None,
 ) -> Engine:
     """Loads a chat model by name, by directory, or as the one of an assembly.
+
+    Args:
+        name: A repository of the hub, a directory, or a key of ``ASSEMBLIES``.
+        device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
+        dtype: Of the weights; float32 on a CPU and as stored elsewhere without it.
+        revision: A commit, tag or branch of the repository; pin one where answers matter.
 
     Raises:
         ModelLoadError: There are no such weights within reach.
@@ -97,7 +106,7 @@ def load_chat_model(
     from eta_guard.engines.local import LocalEngine
 
     name = ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name
-    return LocalEngine.from_pretrained(name, device=device, dtype=dtype)
+    return LocalEngine.from_pretrained(name, device=device, dtype=dtype, revision=revision)
 
 
 def _clip(name: str, device: str | None) -> ImageEvaluator:
