@@ -97,7 +97,7 @@ def bad(case: str, unsafe: Path, tmp_path: Path) -> list[str]:
         "unknown device": "There is no device 'quantum' here.",
         "unknown option": "No such option: --modle",
         "missing question": "Missing argument 'QUESTION'. Run `eta-guard ask --help`.",
-        "unknown command": "No such command 'aks'. Did you mean 'ask'?",
+        "unknown command": "No such command 'aks'",
         "empty tour": "Invalid value for '--limit'",
     }.items(),
 )
