@@ -61,11 +61,11 @@ class EtaGuard(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    engine: Engine = Field(exclude=True)
+    engine: Engine = Field(exclude=True, repr=False)
     """Runs the chat model."""
-    image_evaluator: ImageEvaluator = Field(exclude=True)
+    image_evaluator: ImageEvaluator = Field(exclude=True, repr=False)
     """Scores images against the safety prompt."""
-    response_evaluator: ResponseEvaluator = Field(exclude=True)
+    response_evaluator: ResponseEvaluator = Field(exclude=True, repr=False)
     """Scores answers."""
     policy: GuardPolicy = Field(default_factory=GuardPolicy)
     """Thresholds and settings."""

@@ -32,7 +32,7 @@ class ChatLocalVLM(BaseChatModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    engine: Engine = Field(exclude=True)
+    engine: Engine = Field(exclude=True, repr=False)
     """Runs the model."""
     max_tokens: int = Field(default=1024, ge=1)
     """Most tokens of an answer."""

@@ -45,7 +45,8 @@ class GuardPolicy(BaseModel):
     """The user turn under which whole answers are scored."""
     image_scope: Literal["conversation", "last_turn"] = "conversation"
     """Which images count: all that the model is shown, those in earlier turns and in tool messages
-    included, or only those since the last user message. Of several, the most unsafe counts."""
+    included, or only those of the last user message (several in a row count as one) and since. Of
+    several, the most unsafe counts."""
     on_no_image: Literal["post_only", "pass", "align"] = "post_only"
     """No image in scope. ``"post_only"``: the answer's own score decides whether to align.
     ``"pass"``: the plain answer goes out unevaluated. ``"align"``: every answer is aligned."""

@@ -86,6 +86,8 @@ class GuardSession:
         """Begins the aligned answer, or takes it up again after ``accepted``."""
         self.engine.prefill(prefix, accepted)
         self._aligned = prefix + "".join(candidate.text for candidate in accepted)
+        # What was proposed before a resume is not known any more; the rounds keep their places.
+        self.proposed = [() for _ in accepted]
 
     @property
     def aligning(self) -> bool:

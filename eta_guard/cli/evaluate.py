@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,14 @@ from eta_guard.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+class Split(StrEnum):
+    """Parts of the embedded world that no training has seen."""
+
+    held_out = "held_out"
+    validation = "validation"
+
 
 FIGURES = {
     "unsafe_rate": "hazardous pictures answered unsafely, before any canned refusal",
@@ -36,6 +45,9 @@ def evaluate(
         list[str] | None,
         typer.Option(help="plain, prefix_only, search_only or full; may be given again."),
     ] = None,
+    split: Annotated[
+        Split, typer.Option(help="Settings are chosen on validation; held-out is for reporting.")
+    ] = Split.held_out,
     device: options.Device = None,
     json: options.Json = False,
 ) -> None:
@@ -56,12 +68,12 @@ def evaluate(
         )
     kinds = {"hazardous": 400, "safe": 400, "text_only": 100}
     counts = {kind: min(count, limit or count) for kind, count in kinds.items()}
-    cases = list(embedded.cases("held_out", **counts))
+    cases = list(embedded.cases(split.value, **counts))
     rows = _rows(cases, [name for name in METHODS if name in (method or METHODS)], device)
     if json:
-        print_json({"suite": suite, "rows": rows})
+        print_json({"suite": suite, "split": split.value, "rows": rows})
     else:
-        stdout().print(_table(rows))
+        stdout().print(_table(rows, split))
 
 
 def _rows(cases: list[Any], methods: list[str], device: str | None) -> list[dict[str, Any]]:
@@ -82,13 +94,13 @@ def _rows(cases: list[Any], methods: list[str], device: str | None) -> list[dict
     return [row(name, answered[name], answered["plain"]) for name in methods]
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]], split: Split) -> Table:
     from rich.table import Table
 
     first = rows[0]
     table = Table(
-        title=f"{first['hazard_n']} hazardous and {first['safe_n']} safe held-out pictures,"
-        f" {first['text_hazard_n']} hazards in text; shares in % with 95 % intervals",
+        title=f"{first['hazard_n']} hazardous and {first['safe_n']} safe pictures,"
+        f" {first['text_hazard_n']} hazards in text ({split.value}); % with 95 % intervals",
         caption="Small models on pictograms: they prove the procedure, not the safety of large"
         " models.",
     )
@@ -106,4 +118,4 @@ def _percent(share: float | None, interval: tuple[float, float] | None) -> str:
     if share is None or interval is None:
         return "–"
     low, high = interval
-    return f"{100 * share:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * share:.1f}\n{100 * low:.1f}–{100 * high:.1f}"

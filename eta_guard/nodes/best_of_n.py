@@ -48,8 +48,10 @@ def best_of_n(
             if kept is None:
                 return {**update, "halt": _nothing_scored(rules)}
             accepted.append(list(kept.token_ids))
-            if kept.finish_reason:
-                return {**update, **_whole(rules.prefix, rounds, kept.finish_reason)}
+            # An engine that adds nothing and never ends must not keep the request for ever.
+            spent = "length" if len(rounds) >= rules.max_tokens else None
+            if finish_reason := kept.finish_reason or spent:
+                return {**update, **_whole(rules.prefix, rounds, finish_reason)}
             if not to_the_end:
                 return update
 

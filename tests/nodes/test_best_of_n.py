@@ -5,8 +5,9 @@ import pytest
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import STEPS_AFTER, best_of_n
 from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Candidate
 from eta_guard.state import fresh
-from tests.fakes import Rig, question
+from tests.fakes import FakeEngine, Rig, candidate, question
 from tests.nodes.states import image, state_with
 
 UNSAFE_IMAGE = {"image": image(0.8), "images": [image(0.8)]}
@@ -66,3 +67,21 @@ def test_another_session_takes_up_what_was_accepted() -> None:
         (" sentence 1 of candidate 0.", (1, 0), None)
     ]
     assert [record["sentence"] for record in second["rounds"]] == [1, 2]
+
+
+def test_an_engine_that_adds_nothing_and_never_ends_is_stopped() -> None:
+    def nothing(number: int, n: int) -> list[Candidate]:
+        return [candidate(" said." if number == 1 else "") for _ in range(n)]
+
+    rig = Rig(policy=GuardPolicy(max_tokens=7), engine=FakeEngine(sentences=nothing))
+    state = state_with(question(0.8), **UNSAFE_IMAGE, remaining_steps=STEPS_AFTER)
+    update = node_of(rig)(state, {})
+    assert len(update["rounds"]) == 7
+    assert update["repaired"]["finish_reason"] == "length"
+
+
+def test_what_a_lost_session_proposed_leaves_its_places_empty() -> None:
+    first = node_of(Rig())(state_with(question(0.8), **UNSAFE_IMAGE), {})
+    del first["session"]
+    second = node_of(Rig())(state_with(question(0.8), **UNSAFE_IMAGE, **first), {})
+    assert [len(texts) for texts in second["session"].proposed] == [0, 5]
