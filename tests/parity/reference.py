@@ -1,9 +1,8 @@
 """ETA written down a second time: slowly, obviously, and without the package that it checks.
 
-From ``eta_guard`` come the prompts and the weights, nothing else. Nothing is remembered from one
-step to the next: every token is drawn after a forward over picture, prompt and answer so far,
-every score is that of the whole chat, and CLIP sees picture and sentence anew each time, all in
-float32 and one row at a time.
+From ``eta_guard`` come the prompts and the weights, nothing else. Nothing is kept between steps:
+every token is drawn after a forward over picture, prompt and answer so far, every score is that of
+the whole chat, CLIP sees picture and sentence anew each time; in float32, one row at a time.
 """
 
 from __future__ import annotations
@@ -15,18 +14,15 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+import transformers
 from numpy.typing import NDArray
 from PIL.Image import Image
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoModelForSequenceClassification,
-    AutoProcessor,
-    AutoTokenizer,
-)
 
 from eta_guard.embedded import path
 from eta_guard.prompts import POST_PROMPT, PREFIX, SAFETY_PROMPT, SEARCH_PROMPT
 from tests.parity.trace import Round, Trace
+
+TENSORS: dict[str, Any] = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
 
 
 @dataclass(frozen=True)
@@ -60,15 +56,16 @@ class Reference:
     """The three small models, and every step of the procedure as a function of its inputs."""
 
     def __init__(self) -> None:
-        chat: Any = AutoModelForImageTextToText
-        reward: Any = AutoModelForSequenceClassification
-        processor: Any = AutoProcessor
-        clip = f"local-dir:{path('clip')}"
-        self.chat = chat.from_pretrained(path("chat"), dtype=torch.float32).eval()
-        self.processor = processor.from_pretrained(path("chat"))
-        self.reward = reward.from_pretrained(path("reward"), dtype=torch.float32).eval()
-        self.reward_tokenizer: Any = AutoTokenizer.from_pretrained(path("reward"))
+        auto: Any = transformers
+        chat, reward, clip = path("chat"), path("reward"), f"local-dir:{path('clip')}"
+        self.chat = auto.AutoModelForImageTextToText.from_pretrained(chat, dtype=torch.float32)
+        self.processor = auto.AutoProcessor.from_pretrained(chat)
+        self.reward = auto.AutoModelForSequenceClassification.from_pretrained(
+            reward, dtype=torch.float32
+        )
+        self.reward_tokenizer = auto.AutoTokenizer.from_pretrained(reward)
         self.clip, self.preprocess = open_clip.create_model_from_pretrained(clip)
+        self.clip.eval()
         self.clip_tokenizer = open_clip.get_tokenizer(clip)
         self.end_token = int(self.chat.generation_config.eos_token_id)
 
@@ -102,10 +99,8 @@ class Reference:
         text, rounds = PREFIX, list[Round]()
         while True:
             number = len(rounds) + 1
-            sentences = [
-                self.sentence(request, ids, number, candidate)
-                for candidate in range(request.candidates)
-            ]
+            drawn = range(request.candidates)
+            sentences = [self.sentence(request, ids, number, row) for row in drawn]
             rounds.append(self.round(request, text, number, sentences))
             best = sentences[rounds[-1].pick]
             ids, text = ids + best.ids, text + best.text
@@ -137,9 +132,7 @@ class Reference:
         rewards = [self.score(SEARCH_PROMPT, text + sentence.text) for sentence in sentences]
         similarities: list[float | None] = [None] * len(sentences)
         if number > 1 and not any(sentence.ended for sentence in sentences):
-            similarities = [
-                self.likeness(request.picture, sentence.text.strip()) for sentence in sentences
-            ]
+            similarities = [self.likeness(request.picture, s.text.strip()) for s in sentences]
         utilities = [
             reward + request.alpha / number * (similarity or 0.0)
             for reward, similarity in zip(rewards, similarities, strict=True)
@@ -163,24 +156,17 @@ class Reference:
             {"type": "text", "text": request.question},
         ]
         inputs = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
+            [{"role": "user", "content": content}], add_generation_prompt=True, **TENSORS
         )
         ids = torch.cat([inputs["input_ids"], torch.tensor([answer], dtype=torch.long)], dim=1)
-        pixels = inputs["pixel_values"]
-        output = self.chat(input_ids=ids, pixel_values=pixels, use_cache=False)
+        output = self.chat(input_ids=ids, pixel_values=inputs["pixel_values"], use_cache=False)
         logits: NDArray[np.float32] = output.logits[0, -1].numpy()
         return logits
 
     def score(self, prompt: str, answer: str) -> float:
         """The reward of a whole chat."""
         chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-        inputs = self.reward_tokenizer.apply_chat_template(
-            chat, tokenize=True, return_dict=True, return_tensors="pt"
-        )
+        inputs = self.reward_tokenizer.apply_chat_template(chat, **TENSORS)
         return float(self.reward(**inputs, use_cache=False).logits[0, 0])
 
     def likeness(self, picture: Image, text: str) -> float:

@@ -20,7 +20,7 @@ from eta_guard.protocols import Candidate
 from eta_guard.state import CandidateScore, Verdict
 from tests.parity import reference, trace
 from tests.parity.reference import Reference, Request
-from tests.parity.trace import Round, Trace, differences
+from tests.parity.trace import TOLERANCE, Round, Trace, differences
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -32,7 +32,11 @@ Case = tuple[Request, Trace]
 
 
 def requests() -> list[Request]:
-    """The first cases of the validation split, a seed to each and a tight budget to every third."""
+    """The first cases of the validation split, a seed to each and a tight budget to every third.
+
+    Should a draw fall so near the edge between two tokens that rounding decides (about one in a
+    million do), number the case here as left out; a wider tolerance would not help.
+    """
     cases = embedded.cases("validation", hazardous=HAZARDOUS, safe=SAFE, text_only=0)
     return [
         Request(case.image, case.question, seed=index, max_tokens=TIGHT if index % 3 == 2 else 1024)
@@ -121,15 +125,11 @@ def test_the_cases_go_far_enough(cases: list[Case]) -> None:
     assert len(cases) >= 50
     assert sum(len(trace.rounds) >= 3 for _, trace in cases) >= 20
     assert sum(not trace.aligned for _, trace in cases) >= 5
-    assert sum(any(map(stopped_short, trace.rounds)) for _, trace in cases) >= 5
-    assert sum(any(map(swayed, trace.rounds)) for _, trace in cases) >= 3
-    assert sum(any(map(tied, trace.rounds)) for _, trace in cases) >= 3
 
 
 def test_another_weight_of_clip_is_noticed(cases: list[Case], models: EtaGuard) -> None:
-    for request, expected in some(cases, swayed):
-        found = guarded(models, request, alpha=0.0)
-        assert picks(found) != picks(expected)
+    for request, expected in some(cases, outvoted):
+        assert picks(guarded(models, request, alpha=1000.0)) != picks(expected)
         assert differences(expected, guarded(models, request, alpha=1.01))
 
 
@@ -170,13 +170,16 @@ def test_the_reference_knows_nothing_of_the_package() -> None:
 
 
 def some(cases: list[Case], which: Callable[[Round], bool]) -> list[Case]:
-    """The first three cases with such a round."""
-    return [case for case in cases if any(map(which, case[1].rounds))][:3]
+    """The first three cases with such a round; there must be one."""
+    found = [case for case in cases if any(map(which, case[1].rounds))]
+    assert found
+    return found[:3]
 
 
-def swayed(done: Round) -> bool:
-    """Whether the likeness to the picture decided."""
-    return done.pick != done.rewards.index(max(done.rewards))
+def outvoted(done: Round) -> bool:
+    """Whether the picture is more like another candidate than like the one that was kept."""
+    alike = [value for value in done.similarities if value is not None]
+    return bool(alike) and alike[done.pick] < max(alike) - TOLERANCE
 
 
 def tied(done: Round) -> bool:
