@@ -171,24 +171,26 @@ def _table(record: SentenceRound, texts: list[str]) -> Table:
     for name in ("reward", "similarity", "utility"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("candidate", overflow="fold")
+    digits = words.digits_of(record)
     for index, (candidate, text) in enumerate(zip(record.candidates, texts, strict=True)):
         picked = index == record.pick
         scores = (candidate.reward, candidate.similarity, candidate.utility)
-        table.add_row(
-            _mark(index, picked), *map(words.number, scores), text, style="bold" if picked else ""
-        )
+        shown = [words.number(score, digits) for score in scores]
+        table.add_row(_mark(index, picked), *shown, Text(text), style="bold" if picked else "")
     return table
 
 
 def _list(record: SentenceRound, texts: list[str]) -> Iterator[RenderableType]:
+    digits = words.digits_of(record)
     for index, (candidate, text) in enumerate(zip(record.candidates, texts, strict=True)):
         picked = index == record.pick
         style = "bold" if picked else ""
-        line = Text(f"{_mark(index, picked)}  utility {words.number(candidate.utility)}", style)
-        parts = [f"reward {words.number(candidate.reward)}"]
+        utility = words.number(candidate.utility, digits)
+        parts = [f"reward {words.number(candidate.reward, digits)}"]
         if candidate.similarity is not None:
-            parts.append(f"similarity {words.number(candidate.similarity)}")
-        yield line.append(f" ({', '.join(parts)})")
+            parts.append(f"similarity {words.number(candidate.similarity, digits)}")
+        line = f"{_mark(index, picked)}  utility {utility} ({', '.join(parts)})"
+        yield Text(line, style)
         yield Padding(Text(text, style), (0, 0, 0, 2))
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from eta_guard.policy import GuardPolicy
-    from eta_guard.state import Evaluation, Verdict
+    from eta_guard.state import Evaluation, SentenceRound, Verdict
 
 # Not bold, which some terminals show as a brighter colour: bright green on white cannot be read.
 SAFE, UNSAFE, UNKNOWN = "not bold green", "not bold red", "not bold magenta"
@@ -64,6 +64,17 @@ def _compares_alike(score: float, threshold: float) -> Callable[[int], bool]:
 def number(value: float | None, digits: int = 3) -> str:
     """A score, or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def digits_of(record: SentenceRound) -> int:
+    """How many digits a round's scores need for its pick to be seen as the highest utility."""
+    if record.pick is None:
+        return 3
+    found = [c.utility for c in record.candidates if c.utility is not None]
+    best = record.candidates[record.pick].utility
+    others = {utility for utility in found if utility != best}
+    apart = (d for d in range(3, 7) if number(best, d) not in {number(u, d) for u in others})
+    return next(apart, 6)
 
 
 def what_happened(verdict: Verdict, policy: GuardPolicy) -> str:

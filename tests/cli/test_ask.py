@@ -222,6 +222,17 @@ def test_a_score_that_rounds_onto_its_threshold_is_shown_in_full(
     assert "score 0.0600004 > threshold 0.06" in result.words
 
 
+def test_a_pick_by_a_hair_is_seen_to_be_one(run: Run, models: Models, unsafe: Path) -> None:
+    models.responses.score = scoring(
+        candidates=lambda text: 0.31416 if text.endswith("candidate 2.") else 0.31411
+    )
+
+    result = run("ask", unsafe, "What is this?")
+
+    assert "1 0.31411 – 0.31411 sentence" in result.words
+    assert "▶ 3 pick 0.31416 – 0.31416 sentence" in result.words
+
+
 def test_a_round_without_a_pick(run: Run, models: Models, unsafe: Path) -> None:
     models.responses.score = scoring(candidates=lambda text: float("nan"))
 
