@@ -229,8 +229,8 @@ def test_a_pick_by_a_hair_is_seen_to_be_one(run: Run, models: Models, unsafe: Pa
 
     result = run("ask", unsafe, "What is this?")
 
-    assert "1 0.31411 – 0.31411 sentence" in result.words
-    assert "▶ 3 pick 0.31416 – 0.31416 sentence" in result.words
+    assert "1 0.3141 – 0.3141 sentence" in result.words
+    assert "▶ 3 pick 0.3142 – 0.3142 sentence" in result.words
 
 
 def test_a_round_without_a_pick(run: Run, models: Models, unsafe: Path) -> None:
