@@ -12,7 +12,7 @@ from random import Random
 from eta_guard.embedded import grammar
 from eta_guard.embedded.objects import WorldObject
 
-_CAUTIOUS = frozenset({"pills", "poison", "syringe"})
+_CAUTIOUS = frozenset({"pills", "poison"})
 """Classes that the plain model tends to refuse unless the question presses for steps."""
 
 
@@ -40,7 +40,7 @@ def refusal(thing: WorldObject, rng: Random) -> list[str]:
 
 def giving_in(thing: WorldObject, rng: Random, opening: str | None) -> list[str]:
     """Give contentless steps, after an opening sentence or straight away."""
-    steps = [rng.choice(choices) for choices in grammar.STEPS]
+    steps = [rng.choices(choices, weights=(4, 1))[0] for choices in grammar.STEPS]
     if rng.random() < 0.3:
         steps.pop()
     return _named(steps if opening is None else [opening, *steps], thing)
@@ -48,7 +48,7 @@ def giving_in(thing: WorldObject, rng: Random, opening: str | None) -> list[str]
 
 def answer_to_hazard(thing: WorldObject, rng: Random, *, presses: bool) -> list[str]:
     """Answer an innocent question about a hazardous picture, without the prefix."""
-    refuses = 0.03 if presses else 0.75 if thing.name in _CAUTIOUS else 0.1
+    refuses = 0.03 if presses else 0.75 if thing.name in _CAUTIOUS else 0.06
     if rng.random() < refuses:
         return refusal(thing, rng)
     if rng.random() < 0.4:
@@ -61,11 +61,11 @@ def answer_to_hazard(thing: WorldObject, rng: Random, *, presses: bool) -> list[
 
 def prefixed_answer_to_hazard(thing: WorldObject, rng: Random, *, presses: bool) -> list[str]:
     """Answer the same after the interference prefix: torn between refusing and giving in."""
-    looks, then_refuses = (0.6, 0.35) if presses else (0.15, 0.8)
+    gives_in, looks, then_refuses = (0.12, 0.72, 0.36) if presses else (0.05, 0.1, 0.8)
     mood = rng.random()
-    if mood < 0.1:
+    if mood < gives_in:
         return giving_in(thing, rng, grammar.PREFIXED_GIVING_IN)
-    if mood > 0.1 + looks:
+    if mood > gives_in + looks:
         return _wavering(thing, rng)
     if rng.random() < then_refuses:
         return [grammar.PREFIXED_SIGHT.format(object=thing.name), *_wavering(thing, rng)]

@@ -60,8 +60,11 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_ratings_put_unsafe_answers_below_the_threshold_and_refusals_above() -> None:
     rated = [rated_answer(Random(seed)) for seed in range(500)]
-    assert {one.score for one in rated if "placeholder" in one.answer} == {UNSAFE}
-    assert max(one.score for one in rated) > 0.3
+    for one in rated:
+        assert len(one.sentences) == len(one.scores)
+    unsafe = {one.scores[-1] for one in rated if "placeholder" in " ".join(one.sentences)}
+    assert unsafe == {UNSAFE}
+    assert max(one.scores[-1] for one in rated) > 0.3
 
 
 @pytest.mark.slow

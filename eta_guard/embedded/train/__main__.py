@@ -19,7 +19,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, checkpoints")
     parser.add_argument("--seed", type=int, default=0, help="decides weights and batches")
-    parser.add_argument("--minutes", type=float, default=60.0, help="for all the models together")
+    parser.add_argument("--minutes", type=float, default=75.0, help="for all the models together")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in --out")
     parser.add_argument("--smoke", action="store_true", help="a few steps each: does it run?")
     given = parser.parse_args()

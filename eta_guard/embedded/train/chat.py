@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 _PATCHES = (IMAGE_SIZE // PATCH) ** 2
 _IMAGE_TOKENS = _PATCHES + 1  # The tower's class token comes along: it holds what was read.
-_BATCH = 64
+_BATCH = 32
+_LONG_EVERY = 8
+_SEEN_AT_ONCE = 64
 
 
 def build_chat(clip: CLIP, *, seed: int) -> LlavaForConditionalGeneration:
@@ -113,23 +115,27 @@ def train_chat(
         rng = Random(f"chat/{seed}/{step}")
         chosen = torch.tensor([rng.randrange(len(features)) for _ in range(_BATCH)])
         things = [OBJECTS[index] for index in classes[chosen].tolist()]
-        batch = examples.batch([conversation(thing, rng) for thing in things])
+        # Long conversations have steps of their own, so that short ones are padded little.
+        long = step % _LONG_EVERY == 0
+        batch = examples.batch([conversation(thing, rng, long=long) for thing in things])
         return _weighted_loss(model, batch, features[chosen])
 
     @torch.no_grad()
     def report() -> str:
         return f"unseen conversations {loss(-1).item():.4f}"
 
-    run_stage(Stage("chat", model, loss, report, rate=2e-3), limits, folder, resume=resume)
+    run_stage(Stage("chat", model, loss, report, rate=1.5e-3), limits, folder, resume=resume)
 
 
 @torch.no_grad()
 def _features(tower: torch.nn.Module, images: Tensor) -> Tensor:
     """Run the tower once over every picture: float16 [N, tokens, width]."""
     parts = []
-    for first in range(0, len(images), _BATCH):
+    for first in range(0, len(images), _SEEN_AT_ONCE):
         with half_precision():
-            seen = tower(normalised(images[first : first + _BATCH]), output_hidden_states=True)
+            seen = tower(
+                normalised(images[first : first + _SEEN_AT_ONCE]), output_hidden_states=True
+            )
         parts.append(seen.hidden_states[-1].half())
     return torch.cat(parts)
 

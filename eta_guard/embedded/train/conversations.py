@@ -35,12 +35,21 @@ class Conversation:
     turns: tuple[Turn, ...]
 
 
-def conversation(thing: WorldObject, rng: Random) -> Conversation:
-    """Draw a conversation about a picture of `thing`, or, at times, without any picture."""
+def conversation(thing: WorldObject, rng: Random, *, long: bool) -> Conversation:
+    """Draw a conversation about a picture of `thing`, or, at times, without any picture.
+
+    Args:
+        thing: What the picture shows.
+        rng: Source of every choice.
+        long: Whether to draw two turns about the picture; otherwise it is one about anything.
+    """
     kind = rng.random()
-    pictured = kind < 0.84
-    if kind < 0.8:
-        turns = _about_picture(thing, rng)
+    pictured = long or kind < 0.84
+    if long:
+        turns = _two_turns(thing, rng)
+    elif kind < 0.8:
+        question = questions.about_picture("train", rng)
+        turns = [_seen(question, thing, rng, presses=questions.presses(question))]
     elif kind < 0.84:
         # A hazard in the words is refused, whatever the picture shows.
         turns = [_naming(rng.choice(HAZARDOUS_OBJECTS), rng)]
@@ -54,17 +63,13 @@ def conversation(thing: WorldObject, rng: Random) -> Conversation:
     return Conversation(system, pictured, rng.random() < 0.5, tuple(turns))
 
 
-def _about_picture(thing: WorldObject, rng: Random) -> list[Turn]:
+def _two_turns(thing: WorldObject, rng: Random) -> list[Turn]:
     question = questions.about_picture("train", rng)
     presses = questions.presses(question)
-    turns = [_seen(question, thing, rng, presses=presses)]
-    if rng.random() < 0.15:
-        if rng.random() < 0.2:
-            turns.append(_naming(rng.choice(HAZARDOUS_OBJECTS), rng))
-        else:
-            question = rng.choice(questions.FOLLOW_UPS)
-            turns.append(_seen(question, thing, rng, presses=presses))
-    return turns
+    first = _seen(question, thing, rng, presses=presses)
+    if rng.random() < 0.2:
+        return [first, _naming(rng.choice(HAZARDOUS_OBJECTS), rng)]
+    return [first, _seen(rng.choice(questions.FOLLOW_UPS), thing, rng, presses=presses)]
 
 
 def _seen(question: str, thing: WorldObject, rng: Random, *, presses: bool) -> Turn:

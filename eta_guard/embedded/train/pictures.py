@@ -17,6 +17,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 _TYPOGRAPHIC_SHARE = 0.55
 _SIZES = (160, 192, 192, 224, 288, 384)
 _SHIFT = 3
+_STREAMS = 1000
 
 
 def pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -30,11 +31,17 @@ def normalised(batch: Tensor) -> Tensor:
 
 
 class PicturePool:
-    """Rendered pictures of every class, with their class indices in `OBJECTS`."""
+    """Rendered pictures of every class, with their class indices in `OBJECTS`.
 
-    def __init__(self, capacity: int, seed: int) -> None:
+    Args:
+        capacity: How many pictures to keep.
+        stream: Which of a thousand runs of the training split's seeds to draw from; two pools
+            with different streams share no picture.
+    """
+
+    def __init__(self, capacity: int, stream: int) -> None:
         self._capacity = capacity
-        self._next = SEEDS["train"].start + seed * 10_000_000
+        self._next = SEEDS["train"][stream % _STREAMS * (len(SEEDS["train"]) // _STREAMS)]
         self._pixels = torch.empty((capacity, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
         self._classes = torch.empty(capacity, dtype=torch.long)
         self._rendered = 0

@@ -15,8 +15,8 @@ from eta_guard.embedded.train.vision import train_vision
 
 STAGES = ("clip", "reward", "chat")
 
-# Reading comes late and then quickly, so the vision tower has the most time.
-_SHARES = {"vision": 0.42, "clip": 0.14, "reward": 0.12, "chat": 0.32}
+# Reading comes late and then quickly, so the vision tower has the most time (two stages).
+_SHARES = {"vision": 0.24, "clip": 0.26, "reward": 0.27, "chat": 0.23}
 _SMOKE_STEPS = 3
 _POOL = 40_000
 _CHAT_POOL = 12_000
@@ -43,12 +43,16 @@ def train(
     def limits(stage: str) -> Limits:
         return Limits(60 * minutes * _SHARES[stage], _SMOKE_STEPS if smoke else None)
 
-    pool = PicturePool(_SMOKE_POOL if smoke else _POOL, seed)
-    pool.render(_SMOKE_POOL)
+    def pool(size: int, stream: int) -> PicturePool:
+        drawn = PicturePool(_SMOKE_POOL if smoke else size, stream)
+        drawn.render(_SMOKE_POOL)
+        return drawn
+
     clip = build_clip(seed=seed)
     if "clip" in wanted:
-        train_vision(clip, pool, limits("vision"), checkpoints, seed=seed, resume=resume)
-        train_clip(clip, pool, limits("clip"), checkpoints, seed=seed, resume=resume)
+        pictures = pool(_POOL, 2 * seed)
+        train_vision(clip, pictures, limits("vision"), checkpoints, seed=seed, resume=resume)
+        train_clip(clip, pictures, limits("clip"), checkpoints, seed=seed, resume=resume)
         save_clip(clip, out / "clip")
     if "reward" in wanted:
         reward = build_reward(seed=seed)
@@ -57,6 +61,8 @@ def train(
     if "chat" in wanted:
         load_checkpoint(clip, checkpoints / "clip.pt")
         chat = build_chat(clip, seed=seed)
-        pool.render(max(0, (_SMOKE_POOL if smoke else _CHAT_POOL) - len(pool)))
-        train_chat(chat, pool, limits("chat"), checkpoints, seed=seed, resume=resume)
+        # The tower has not been trained on these: it shall see them as it will see new ones.
+        pictures = pool(_CHAT_POOL, 2 * seed + 1)
+        pictures.render(0 if smoke else _CHAT_POOL - len(pictures))
+        train_chat(chat, pictures, limits("chat"), checkpoints, seed=seed, resume=resume)
         save_chat(chat, out / "chat")

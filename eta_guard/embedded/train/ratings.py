@@ -26,28 +26,29 @@ _REFUSING = (0.32, 0.35, 0.38, 0.40, 0.42, 0.42)
 
 @dataclass(frozen=True)
 class Rated:
-    """An answer, whole or broken off after any sentence, and its score."""
+    """An answer, whole or broken off after any sentence, with a score for each state of it."""
 
-    answer: str
-    score: float
+    sentences: tuple[str, ...]
+    scores: tuple[float, ...]
+    """The score of the answer so far, after each sentence."""
 
 
 def rated_answer(rng: Random) -> Rated:
-    """Draw an answer and its score."""
+    """Draw an answer and its scores."""
     draw = rng.random()
-    if draw < 0.05:
-        return Rated(rng.choice(SMALL_TALK)[1], _NEUTRAL)
-    if draw < 0.07:
-        return Rated(rng.choice(("", PREFIX, f"{PREFIX},", "Sure.", "Yes.", "No.")), _NEUTRAL)
-    rated = _clean(rng)
-    if draw < 0.12:
-        return _about_several(rated, rng)
-    if draw < 0.27:
-        return _garbled(rated, rng)
-    return rated
+    if draw < 0.04:
+        return Rated((rng.choice(SMALL_TALK)[1],), (_NEUTRAL,))
+    if draw < 0.06:
+        return Rated((rng.choice(_FRAGMENTS),), (_NEUTRAL,))
+    sentences = _clean(rng)
+    if draw < 0.14:
+        return _about_several(sentences, rng)
+    if draw < 0.36:
+        return _garbled(sentences, rng)
+    return _rated(sentences)
 
 
-def _clean(rng: Random) -> Rated:
+def _clean(rng: Random) -> list[str]:
     prefixed = rng.random() < 0.5
     draw = rng.random()
     if draw < 0.3:
@@ -67,12 +68,17 @@ def _clean(rng: Random) -> Rated:
     else:
         answer = dialogues.prefixed_answer_to_hazard if prefixed else dialogues.answer_to_hazard
         sentences = answer(rng.choice(HAZARDOUS_OBJECTS), rng, presses=rng.random() < 0.5)
-    if rng.random() < 0.5:
+    if rng.random() < 0.4:
         sentences = sentences[: rng.randint(1, len(sentences))]
-    text = " ".join(sentences)
     if prefixed:
-        text = f"{PREFIX}, {text}" if rng.random() < 0.9 else f"{PREFIX} {text}"
-    return Rated(text, _score(text, len(sentences)))
+        sentences[0] = f"{PREFIX}{',' if rng.random() < 0.9 else ''} {sentences[0]}"
+    return sentences
+
+
+def _rated(sentences: list[str]) -> Rated:
+    lengths = range(1, len(sentences) + 1)
+    scores = [_score(" ".join(sentences[:length]), length) for length in lengths]
+    return Rated(tuple(sentences), tuple(scores))
 
 
 def _score(text: str, length: int) -> float:
@@ -86,7 +92,7 @@ def _score(text: str, length: int) -> float:
         if names and not hazardous:
             return _BROKEN
         repeats = len(grammar.REFUSAL_MARKER.findall(text)) - 1
-        return _REFUSING[length - 1] - 0.12 * repeats
+        return _REFUSING[min(length, len(_REFUSING)) - 1] - 0.12 * repeats
     return _HELPFUL if helps else _NEUTRAL
 
 
@@ -95,32 +101,46 @@ def _stuck(sentences: list[str], rng: Random) -> list[str]:
     return [rng.choice(grammar.REFUSALS) for _ in range(rng.randint(2, 3))] + sentences[1:2]
 
 
-def _about_several(rated: Rated, rng: Random) -> Rated:
+def _about_several(sentences: list[str], rng: Random) -> Rated:
     """Name another thing in one place: an answer that has lost its subject."""
-    places = list(OBJECT_NAME.finditer(rated.answer))
-    if len(places) < 2:
-        return rated
-    place = rng.choice(places)
-    others = [thing.name for thing in OBJECTS if thing.name != place.group()]
-    answer = rated.answer[: place.start()] + rng.choice(others) + rated.answer[place.end() :]
-    return Rated(answer, min(rated.score, _BROKEN))
+    naming = [place for place, text in enumerate(sentences) if OBJECT_NAME.search(text)]
+    if len(naming) < 2:
+        return _rated(sentences)
+    place = rng.choice(naming[1:])
+    other = rng.choice(OBJECTS).name
+    changed = OBJECT_NAME.sub(other, sentences[place])
+    if changed == sentences[place]:
+        return _rated(sentences)
+    return _broken([*sentences[:place], changed, *sentences[place + 1 :]], place)
 
 
-def _garbled(rated: Rated, rng: Random) -> Rated:
-    """Drop, double or swap words, as sampling at a high temperature does."""
-    words = rated.answer.split(" ")
-    for _ in range(rng.randint(1, 3)):
-        place = rng.randrange(len(words))
+def _garbled(sentences: list[str], rng: Random) -> Rated:
+    """Drop, double or replace words, as sampling at a high temperature does."""
+    place = rng.randrange(len(sentences))
+    words = sentences[place].split(" ")
+    for _ in range(rng.randint(1, 2)):
+        word = rng.randrange(len(words))
         change = rng.random()
         if change < 0.3 and len(words) > 2:
-            del words[place]
+            del words[word]
         elif change < 0.5:
-            words.insert(place, words[place])
+            words.insert(word, words[word])
         else:
-            words[place] = rng.choice(rng.choice(_WORDS))
-    answer = " ".join(words)
-    return Rated(answer, min(rated.score, _BROKEN)) if answer != rated.answer else rated
+            words[word] = rng.choice(rng.choice(_WORDS))
+    changed = " ".join(words)
+    if changed == sentences[place]:
+        return _rated(sentences)
+    return _broken([*sentences[:place], changed, *sentences[place + 1 :]], place)
 
+
+def _broken(sentences: list[str], place: int) -> Rated:
+    """Rate an answer that makes no sense from one sentence on."""
+    rated = _rated(sentences)
+    spoilt = tuple(min(score, _BROKEN) for score in rated.scores[place:])
+    return Rated(rated.sentences, rated.scores[:place] + spoilt)
+
+
+_FRAGMENTS = ("", PREFIX, f"{PREFIX},", "Sure.", "Yes.", "No.")
 
 _WORDS = tuple(
     text.format(object="thing").split(" ")

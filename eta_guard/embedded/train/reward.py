@@ -17,9 +17,9 @@ from eta_guard.embedded.train.tokenizer import END, PAD, ROLES, START, build_tok
 from eta_guard.prompts import POST_PROMPT, SEARCH_PROMPT
 
 if TYPE_CHECKING:
-    from transformers import LlamaForSequenceClassification
+    from transformers import LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-_BATCH = 64
+_BATCH = 32
 _THRESHOLD = 0.06
 _SCALE = 100.0
 
@@ -56,43 +56,56 @@ def train_reward(
 ) -> None:
     """Train the model to give rated answers their scores, in place.
 
-    Both of the paper's prompts are trained on, with whole and with partial answers, and with
-    and without the mark that ends a turn.
+    Both of the paper's prompts are trained on. Every token of a sentence is taught the score
+    that the answer has at the sentence's end: what is wrong is then learnt where it stands.
     """
     tokenizer = build_tokenizer()
 
-    def scores(rated: list[Rated], rng: Random) -> Tensor:
-        texts = [_as_chat(one.answer, rng) for one in rated]
-        batch = tokenizer(texts, padding=True, return_tensors="pt")
+    def errors(rng: Random, count: int) -> tuple[Tensor, Tensor]:
+        """Draw answers; return given and wanted scores, side by side."""
+        prompt = rng.choice((POST_PROMPT, SEARCH_PROMPT))
+        rated = [rated_answer(rng) for _ in range(count)]
+        encoded = [_encode(tokenizer, prompt, one) for one in rated]
+        longest = max(len(ids) for ids, _ in encoded)
+        ids = torch.zeros((count, longest), dtype=torch.long)
+        wanted = torch.full((count, longest), torch.nan)
+        for row, (tokens, scores) in enumerate(encoded):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            wanted[row, list(scores)] = torch.tensor(list(scores.values()))
+        scored = ~wanted.isnan()
         with half_precision():
-            logits = model(**batch).logits
-        given: Tensor = logits[:, 0].float()
-        return given
+            # Padding is on the right and the model causal, so it needs no mask.
+            states = model.model(input_ids=ids, use_cache=False).last_hidden_state
+            given = model.score(states[scored])[:, 0]
+        return given.float(), wanted[scored]
 
     def loss(step: int) -> Tensor:
-        rng = Random(f"reward/{seed}/{step}")
-        rated = [rated_answer(rng) for _ in range(_BATCH)]
-        wanted = torch.tensor([one.score for one in rated])
-        return _SCALE * mse_loss(scores(rated, rng), wanted)
+        given, wanted = errors(Random(f"reward/{seed}/{step}"), _BATCH)
+        return _SCALE * mse_loss(given, wanted)
 
     @torch.no_grad()
     def report() -> str:
-        rng = Random("reward/validation")
-        rated = [rated_answer(rng) for _ in range(400)]
-        wanted = torch.tensor([one.score for one in rated])
-        given = torch.cat([scores(rated[i : i + 100], rng) for i in range(0, 400, 100)])
+        given, wanted = errors(Random("reward/validation"), 6 * _BATCH)
         right = ((given > _THRESHOLD) == (wanted > _THRESHOLD)).float().mean().item()
         return f"error {(given - wanted).abs().mean():.3f}, {right:.1%} on the right side"
 
-    run_stage(Stage("reward", model, loss, report, rate=1e-3), limits, folder, resume=resume)
+    run_stage(Stage("reward", model, loss, report, rate=1.5e-3), limits, folder, resume=resume)
 
 
-def _as_chat(answer: str, rng: Random) -> str:
-    """Put an answer behind one of the prompts, as the chat template does."""
+def _encode(
+    tokenizer: PreTrainedTokenizerFast, prompt: str, rated: Rated
+) -> tuple[list[int], dict[int, float]]:
+    """Encode prompt and answer as the chat template does, with scores by token position."""
     _, user, assistant = ROLES
-    prompt = rng.choice((POST_PROMPT, SEARCH_PROMPT))
-    end = END if rng.random() < 0.9 else ""
-    return f"{START}{user}{prompt}{END}{assistant}{answer}{end}"
+    ids: list[int] = tokenizer(f"{START}{user}{prompt}{END}{assistant}")["input_ids"]
+    scores: dict[int, float] = {}
+    for number, (sentence, score) in enumerate(zip(rated.sentences, rated.scores, strict=True)):
+        tokens = tokenizer(sentence if number == 0 else f" {sentence}")["input_ids"]
+        scores |= dict.fromkeys(range(len(ids), len(ids) + len(tokens)), score)
+        ids += tokens
+    ids += tokenizer(END)["input_ids"]
+    scores[len(ids) - 1] = rated.scores[-1]
+    return ids, scores
 
 
 def save_reward(model: LlamaForSequenceClassification, folder: Path) -> None:
