@@ -112,7 +112,8 @@ def load_chat_model(
 def _clip(name: str, device: str | None) -> ImageEvaluator:
     from eta_guard.evaluators.clip import ClipImageEvaluator
 
-    if Path(name).is_dir() or name.startswith("hf-hub:"):
+    # "ViT-L-14-336/openai" has a slash in it as well, but no path that is meant as one.
+    if Path(name).is_dir() or name.startswith(("hf-hub:", "local-dir:", "/", "~", ".")):
         return ClipImageEvaluator.from_pretrained(name, device=device)
     architecture, _, weights = name.partition("/")
     return ClipImageEvaluator.from_pretrained(

@@ -52,14 +52,7 @@ def test_the_tour_shows_what_it_promises(run: Run) -> None:
     assert safe["unchanged"] == safe["pictures"]
 
 
-CUT_AT_THE_SLASH = pytest.mark.xfail(
-    strict=True, reason="pretrained._clip takes an absolute path for architecture/weights"
-)
-
-
-@pytest.mark.parametrize(
-    "option", ["--model", pytest.param("--clip", marks=CUT_AT_THE_SLASH), "--reward"]
-)
+@pytest.mark.parametrize("option", ["--model", "--clip", "--reward"])
 def test_an_unknown_model_is_one_line(run: Run, option: str) -> None:
     result = run("ask", KNIFE.path, KNIFE.question, option, "/nowhere/at/all")
 
