@@ -138,8 +138,11 @@ class ClipImageEvaluator:
         with torch.inference_mode():
             left = _embeddings(keys, pictures, self._images, self._encode_images)
             right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
-            cosines: list[list[float]] = (left @ right.T).clamp(-1.0, 1.0).tolist()
-        return cosines
+            # A matrix product adds up its last columns in another order than the first ones: two
+            # candidates that read alike would not tie, and the wrong one of equals be kept.
+            cosines = (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
+        rows: list[list[float]] = cosines.tolist()
+        return rows
 
     def _encode_images(self, pictures: list[Image]) -> Tensor:
         counts.add("clip_image_encodes", len(pictures))

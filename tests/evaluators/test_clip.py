@@ -276,3 +276,11 @@ def test_a_directory_without_weights(directory: Path, tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(config)
     with pytest.raises(ModelLoadError, match="does not hold a CLIP model that can be loaded"):
         ClipImageEvaluator.from_pretrained(str(tmp_path), device="cpu")
+
+
+def test_texts_that_read_alike_tie_exactly(evaluator: ClipImageEvaluator) -> None:
+    for seed in range(20):
+        for n in (2, 5, 9, 17):
+            texts = ["a cat", *(f"text {i}" for i in range(n - 2)), "a cat"]
+            (row,) = evaluator.similarity([picture(seed)], texts)
+            assert row[0] == row[-1]
