@@ -95,13 +95,11 @@ def _block(word: str, phrase: str, bold: bool, rng: Random, size: int) -> Image.
 def _slanted(block: Image.Image, shear: float, degrees: float) -> Image.Image:
     """Shear a block sideways, then turn it."""
     margin = round(abs(shear) * block.height)
-    offset = -margin if shear < 0 else 0
+    start = -shear * block.height if shear > 0 else 0
     sheared = block.transform(
         (block.width + margin, block.height),
         Image.Transform.AFFINE,
-        (1, shear, -shear * block.height if shear > 0 else 0, 0, 1, 0)
-        if offset == 0
-        else (1, shear, 0, 0, 1, 0),
+        (1, shear, start, 0, 1, 0),
         Image.Resampling.BILINEAR,
     )
     return sheared.rotate(degrees, Image.Resampling.BILINEAR, expand=True)
