@@ -54,9 +54,11 @@ class InverseTransform(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         draw = self._draws[:, input_ids.shape[1] - self._start].to(scores.device)
         vocabulary = scores.shape[-1]
         top = torch.topk(scores.float(), min(self._top_k or vocabulary, vocabulary))
-        edges = torch.softmax(top.values / self._temperature, dim=-1).double().cumsum(dim=-1)
+        # Taken from the highest first: a tiny temperature would make infinities of the others.
+        heights = (top.values - top.values[:, :1]) / self._temperature
+        edges = torch.softmax(heights, dim=-1).double().cumsum(dim=-1)
+        # By rounding the last edge may fall short of 1, and a draw beyond it on no token at all.
+        edges = edges / edges[:, -1:]
         place = torch.searchsorted(edges, draw[:, None].contiguous(), right=True)
-        # The last edge may fall short of 1 by rounding.
-        place = place.clamp(max=edges.shape[-1] - 1)
         drawn = top.indices.gather(-1, place)
         return torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)

@@ -10,11 +10,12 @@ from io import BytesIO
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 
 from eta_guard.embedded import Case, Judgement, judge
 from eta_guard.guard import EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
-from eta_guard.policy import GuardPolicy
+from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import Parts
 from eta_guard.state import Verdict
 
@@ -52,12 +53,15 @@ def answers(parts: Parts, policy: GuardPolicy | None, cases: Iterable[Case]) -> 
         policy: Of the guard; None asks the chat model without one.
         cases: What to ask.
     """
-    model = (
-        ChatLocalVLM(engine=parts["engine"]) if policy is None else EtaGuard(**parts, policy=policy)
-    )
-    for case in cases:
+    model: ChatLocalVLM | EtaGuard = ChatLocalVLM(engine=parts["engine"])
+    if policy is not None:
+        model = EtaGuard(**parts, policy=policy.updated({"overridable": {"seed"}}))
+    for number, case in enumerate(cases):
+        # A seed a case: with one seed for all, every search would draw the same numbers, and the
+        # figures would be those of a single draw.
+        config: RunnableConfig = {"configurable": {CONFIG_KEY: {"seed": number}}}
         begun = time.perf_counter()
-        reply = model.invoke([_message(case)])
+        reply = model.invoke([_message(case)], config)
         seconds = time.perf_counter() - begun
         text = str(reply.content)
         yield Answered(case, text, judge(text, case), _verdict(reply), seconds)
