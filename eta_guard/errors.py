@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -88,6 +89,15 @@ class EvaluationError(EtaGuardError, RuntimeError):
 
 class EngineError(EtaGuardError, RuntimeError):
     """The engine failed while it was answering."""
+
+
+def log_failure(logger: logging.Logger, who: str, error: Exception) -> None:
+    """Logs a failure of a part that is not ours.
+
+    Its message may quote a text that was not let out: the traceback is for those who debug.
+    """
+    logger.error("%s failed with %s.", who, type(error).__name__)
+    logger.debug("%s failed.", who, exc_info=error)
 
 
 def _listed(things: list[str]) -> str:

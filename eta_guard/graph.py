@@ -11,7 +11,14 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
 
 from eta_guard.counts import counting
-from eta_guard.errors import EvaluationError, InputError, PolicyError
+from eta_guard.errors import (
+    EngineError,
+    EtaGuardError,
+    EvaluationError,
+    InputError,
+    PolicyError,
+    log_failure,
+)
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import best_of_n
 from eta_guard.nodes.generate import generate
@@ -141,7 +148,13 @@ def _step(name: str, node: Node, policy: GuardPolicy) -> Node:
                 raise
             except Exception as error:
                 if policy.for_run(config).on_error == "raise":
-                    raise
+                    if isinstance(error, EtaGuardError):
+                        raise
+                    # A checkpoint keeps the error, and a foreign one may quote the draft.
+                    raise EngineError(
+                        f"{name} failed with {type(error).__name__}.",
+                        hint="Its cause stands above it in the traceback.",
+                    ) from error
                 update = {"halt": _failure(name, error)}
                 if name == "respond":  # no node after it would say so
                     update = node(cast(GuardState, {**before, **update}), config)
@@ -152,7 +165,7 @@ def _step(name: str, node: Node, policy: GuardPolicy) -> Node:
 
 
 def _failure(name: str, error: Exception) -> Halt:
-    logger.error("%s failed.", name, exc_info=error)
+    log_failure(logger, name, error)
     if isinstance(error, InputError):
         return Halt(decision="blocked", reason=str(error))
     # The message of a foreign error may quote the draft; the log has it, the reply does not.

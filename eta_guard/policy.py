@@ -83,10 +83,12 @@ class GuardPolicy(BaseModel):
     """What could not be evaluated is treated as unsafe, or refused, or raises
     ``EvaluationError``. It is never treated as safe."""
     on_unrepaired: Literal["refuse", "return"] = "refuse"
-    """The repaired answer still scores unsafe: say ``refusal_message``, or return it (paper)."""
+    """The repaired answer still scores unsafe: say ``refusal_message``, or return it (paper). One
+    that could not be scored is never returned."""
     on_error: Literal["raise", "refuse"] = "raise"
     """Input that cannot be read, or an engine that fails: raise the error, or reply with
-    ``refusal_message`` (decision ``blocked`` or ``refused``) and put the reason in the verdict."""
+    ``refusal_message`` (decision ``blocked`` or ``refused``) and put the reason in the verdict.
+    ``PolicyError`` and ``EvaluationError`` are raised in either case."""
     refusal_message: str = Field(default=prompts.REFUSAL, min_length=1)
     """What is said in place of an answer."""
 

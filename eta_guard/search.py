@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eta_guard.conversation import Picture
+from eta_guard.errors import log_failure
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, ImageEvaluator, ResponseEvaluator, Sampling
 from eta_guard.session import GuardSession
@@ -77,8 +78,8 @@ class SentenceSearch:
         try:
             scores = session.search_scores(self.response_evaluator, self.policy.search_prompt)
             return _finite(scores.score([candidate.text for candidate in candidates]), candidates)
-        except Exception:  # a candidate without a score is never kept
-            logger.exception("The response evaluator failed.")
+        except Exception as error:  # a candidate without a score is never kept
+            log_failure(logger, "The response evaluator", error)
             return [None] * len(candidates)
 
     def _likeness(self, candidates: Sequence[Candidate], number: int) -> list[float | None]:
@@ -96,8 +97,8 @@ class SentenceSearch:
         try:
             (row,) = self.image_evaluator.similarity([self.picture.pixels], texts)
             return _finite(row, candidates)
-        except Exception:
-            logger.exception("The image evaluator failed.")
+        except Exception as error:
+            log_failure(logger, "The image evaluator", error)
             return [None] * len(candidates)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
@@ -28,10 +28,23 @@ GENERATION_KEY = "eta_guard_generation"
 class GuardSession:
     """The pixels, the drafts and the candidates of one request.
 
-    It travels in a channel that is never checkpointed, and its ``repr`` tells nothing, so that no
-    stream, trace or log shows a text that was not let out. Everything in it can be made again from
-    the messages, the policy and the accepted sentences; nothing is computed before it is asked for.
+    It travels in a channel that is never checkpointed, and neither ``repr``, ``vars`` nor pickling
+    tell what it holds, so that no stream, trace or log shows a text that was not let out.
+    Everything in it can be made again from the messages, the policy and the accepted sentences;
+    nothing is computed before it is asked for.
     """
+
+    # Without a __dict__ a serialiser that looks for one finds nothing.
+    __slots__ = (
+        "_aligned",
+        "_draft",
+        "_engine",
+        "_opened",
+        "_scores",
+        "conversation",
+        "generation",
+        "proposed",
+    )
 
     def __init__(
         self, engine: Engine, messages: Sequence[BaseMessage], generation: Generation
@@ -45,26 +58,35 @@ class GuardSession:
         self.proposed: list[tuple[str, ...]] = []
         self._scores: ResponseSession | None = None
         self._aligned: str | None = None
+        self.generation = generation
         self._engine = engine
-        self._generation = generation
+        self._opened: EngineSession | None = None
+        self._draft: Completion | None = None
 
     def __repr__(self) -> str:
         return "<GuardSession: withheld>"
 
-    @cached_property
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    @property
     def engine(self) -> EngineSession:
         """The chat model's side of the request."""
-        return self._engine.open(self.conversation, self._generation)
+        if self._opened is None:
+            self._opened = self._engine.open(self.conversation, self.generation)
+        return self._opened
 
-    @cached_property
+    @property
     def draft(self) -> Completion:
         """The plain answer, drawn when first asked for."""
-        return self.engine.answer()
+        if self._draft is None:
+            self._draft = self.engine.answer()
+        return self._draft
 
     @property
     def drawn_draft(self) -> str | None:
         """The text of the plain answer if one was drawn."""
-        return self.draft.text if "draft" in self.__dict__ else None
+        return self._draft.text if self._draft else None
 
     def picture(
         self, state: Mapping[str, Any], scope: Literal["conversation", "last_turn"]
@@ -117,6 +139,11 @@ class GuardSession:
         if isinstance(session, cls):
             return session
         return cls(engine, state["messages"], _generation(policy, config))
+
+
+def digest(text: str) -> str:
+    """Tells one text from another without telling it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _generation(policy: GuardPolicy, config: RunnableConfig) -> Generation:

@@ -159,6 +159,8 @@ class GuardState(MessagesState):
     """An ``ImageEvaluation`` each."""
     image: dict[str, Any] | None
     response: dict[str, Any] | None
+    scored: str | None
+    """Digest of the plain answer that ``response`` speaks of."""
     final: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     """A ``SentenceRound`` each."""
@@ -181,6 +183,7 @@ def fresh() -> dict[str, Any]:
         "images": [],
         "image": None,
         "response": None,
+        "scored": None,
         "final": None,
         "rounds": [],
         "accepted": [],

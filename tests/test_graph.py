@@ -16,7 +16,13 @@ from langgraph.graph import START, MessagesState, StateGraph
 from PIL import Image
 
 from eta_guard.conversation import Conversation
-from eta_guard.errors import EvaluationError, ImageInputError, InputError, PolicyError
+from eta_guard.errors import (
+    EngineError,
+    EvaluationError,
+    ImageInputError,
+    InputError,
+    PolicyError,
+)
 from eta_guard.graph import build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
@@ -129,14 +135,14 @@ CASES = [
     Case("repair NaN", UNSAFE, 0.0, NAN, {}, "refused", "PGEASSSER", REFUSAL),
     Case("repair inf", UNSAFE, 0.0, INF, {"search": False}, "refused", "PGEAER", REFUSAL),
     Case(
-        "repair unscored, returned",
+        "repair unscored, never returned",
         UNSAFE,
         0.0,
         BROKEN,
         {"on_unrepaired": "return"},
-        "aligned",
+        "refused",
         "PGEASSSER",
-        SEARCHED,
+        REFUSAL,
     ),
     Case(
         "repair unscored, never returned where unscored is refused",
@@ -278,7 +284,7 @@ def expected(
         return "refused", "PGER", REFUSAL
     if response == "safe" and not (image is None and policy.on_no_image == "align"):
         return "passed", "PGER", DRAFT
-    returned = policy.on_unrepaired == "return" and not (final == "unscored" and refuse)
+    returned = policy.on_unrepaired == "return" and final == "unsafe"
     if final == "safe" or returned:
         return "aligned", "PGE" + repair[0], repair[1]
     return "refused", "PGE" + repair[0], REFUSAL
@@ -509,8 +515,10 @@ ENGINES = {
 def test_an_engine_that_fails_raises_or_is_refused(
     engine: dict[str, Any], policy: dict[str, Any], letters: str, node: str
 ) -> None:
-    with pytest.raises(RuntimeError, match="canary"):
+    with pytest.raises(EngineError, match=f"{node} failed with RuntimeError") as caught:
         Rig(GuardPolicy(**policy), engine=FakeEngine(**engine)).ask(question(UNSAFE))
+    assert "canary" not in str(caught.value)
+    assert "canary" in str(caught.value.__cause__)
     rig = Rig(GuardPolicy(**policy, on_error="refuse"), engine=FakeEngine(**engine))
     reply = rig.ask(question(UNSAFE))
     verdict = verdict_of(reply)

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import pickle
 import re
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -23,6 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, MessagesState, StateGraph
 
+from eta_guard.errors import EngineError
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate
 from eta_guard.session import GuardSession
@@ -442,7 +444,7 @@ def test_a_turn_after_one_that_failed_half_way_starts_clean() -> None:
 
     rig.engine.sentences = failing
     graph = rig.graph().compile(checkpointer=InMemorySaver())
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(EngineError, match="best_of_n failed with RuntimeError"):
         graph.invoke(request(), CONFIG)
     rig.engine.sentences = sentences
     reply = reply_of(graph.invoke(request(), CONFIG))
@@ -530,3 +532,45 @@ def test_an_aligned_answer_is_not_drawn_twice_to_respond() -> None:
         rig = canary_rig()
         rig.graph().compile(checkpointer=saver).invoke(None, CONFIG)
         assert rig.engine.calls == calls
+
+
+def test_no_serialiser_reads_the_session() -> None:
+    """Streams carry it: those that pickle, or look for a ``__dict__``, find nothing."""
+    graph = canary_rig().graph().compile()
+    sessions = [
+        update["session"]
+        for event in graph.stream(cast(Any, request()), stream_mode="updates")
+        for update in event.values()
+        if "session" in update
+    ]
+    assert sessions
+    for session in sessions:
+        with pytest.raises(TypeError):
+            vars(session)
+        assert pickle.loads(pickle.dumps(session)) is None
+
+
+def test_a_foreign_error_leaves_no_text_in_checkpoints_and_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    saver = InMemorySaver()
+    rig = canary_rig()
+
+    def failing(number: int, n: int) -> list[Candidate]:
+        raise RuntimeError("canary in a foreign error")
+
+    rig.engine.sentences = failing
+    with caplog.at_level("INFO"), pytest.raises(EngineError):
+        rig.graph().compile(checkpointer=saver).invoke(request(), CONFIG)
+    assert "failed with RuntimeError" in repr(saver.writes)
+    assert "canary in a foreign" not in repr(saver.writes)
+
+    def broken(prompt: str, text: str) -> float:
+        raise ValueError("canary in a foreign error")
+
+    rig = canary_rig()
+    rig.responses.score = broken
+    with caplog.at_level("INFO"):
+        rig.ask(question(UNSAFE))
+    assert "ValueError" in caplog.text
+    assert "canary in a foreign" not in caplog.text

@@ -7,11 +7,12 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.errors import log_failure
 from eta_guard.nodes import Node
 from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ResponseEvaluator
-from eta_guard.session import GuardSession
+from eta_guard.session import GuardSession, digest
 from eta_guard.state import Evaluation, GuardState
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,13 @@ def post_evaluate(
         repaired = state["repaired"]
         text = repaired["text"] if repaired else session.draft.text
         evaluation = _evaluate(response_evaluator, text, rules)
-        return {
-            "session": session,
-            "final" if repaired else "response": evaluation.model_dump(),
-            "halt": halt_if_unscored(evaluation, rules, "The answer", "refused"),
-        }
+        halt = halt_if_unscored(evaluation, rules, "The answer", "refused")
+        found = (
+            {"final": evaluation.model_dump()}
+            if repaired
+            else {"response": evaluation.model_dump(), "scored": digest(text)}
+        )
+        return {"session": session, "halt": halt, **found}
 
     return node
 
@@ -46,5 +49,5 @@ def _evaluate(evaluator: ResponseEvaluator, text: str, policy: GuardPolicy) -> E
         (score,) = evaluator.open(policy.post_prompt).score([text])
         return Evaluation.of_response(score, threshold)
     except Exception as error:  # whatever an evaluator raises, the answer is not safe
-        logger.exception("The response evaluator failed.")
+        log_failure(logger, "The response evaluator", error)
         return Evaluation.unscored(threshold, type(error).__name__)

@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.conversation import Picture
+from eta_guard.errors import log_failure
 from eta_guard.nodes import Node
 from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.policy import GuardPolicy
@@ -53,7 +54,7 @@ def _evaluate(
         if len(found) != len(pictures):
             raise ValueError(f"{len(found)} scores for {len(pictures)} images")
     except Exception as error:  # whatever an evaluator raises, the images are not safe
-        logger.exception("The image evaluator failed.")
+        log_failure(logger, "The image evaluator", error)
         found = [Evaluation.unscored(threshold, type(error).__name__)] * len(pictures)
     return [
         ImageEvaluation(**evaluation.model_dump(), message=picture.message, block=picture.block)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -11,8 +12,8 @@ from langchain_core.runnables import RunnableConfig
 from eta_guard.counts import usage
 from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Engine
-from eta_guard.session import GuardSession
+from eta_guard.protocols import Completion, Engine
+from eta_guard.session import GuardSession, digest
 from eta_guard.state import Decision, GuardState, Verdict
 
 METADATA_KEY = "eta_guard"
@@ -30,62 +31,80 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
 
     def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
         rules = policy.for_run(config)
-        decision, reason = _decide(state, rules)
-        repaired = state["repaired"]
-        if decision in ("passed", "observed"):
-            draft = GuardSession.of(state, engine, rules, config).draft
-            text, finish_reason = draft.text, str(draft.finish_reason)
-        elif decision == "aligned" and repaired:
-            text, finish_reason = repaired["text"], repaired["finish_reason"]
-        else:
-            text, finish_reason = rules.refusal_message, "content_filter"
+        reply = _reply(state, rules, lambda: GuardSession.of(state, engine, rules, config).draft)
+        told = state["rounds"] if reply.decision == "aligned" else _without_text(state["rounds"])
         verdict = Verdict.model_validate(
             {
                 **{name: state[name] for name in ("image", "images", "response", "final")},
-                "decision": decision,
-                "reason": reason,
+                "decision": reply.decision,
+                "reason": reply.reason,
                 "route": [*state["route"], "respond"],
-                "rounds": _told(state["rounds"], decision, rules),
+                "rounds": state["rounds"] if rules.record_rejected else told,
                 "counts": state["counts"],
                 "models": dict(models),
                 **_withheld(state.get("session"), rules),
             }
         )
         message = AIMessage(
-            content=text,
+            content=reply.text,
             response_metadata={
                 "model_name": models["chat_model"],
-                "finish_reason": finish_reason,
+                "finish_reason": reply.finish_reason,
                 METADATA_KEY: verdict.model_dump(mode="json"),
             },
             usage_metadata=usage(state["counts"]),
         )
-        return {"messages": [message]}
+        if reply.decision == "aligned" or not (state["rounds"] or state["repaired"]):
+            return {"messages": [message]}
+        # What did not go out is not kept either; the search needed it only while it went on.
+        return {"messages": [message], "rounds": told, "repaired": None, "accepted": []}
 
     return node
 
 
-def _decide(state: GuardState, policy: GuardPolicy) -> tuple[Decision, str | None]:
-    if state["halt"]:
-        return state["halt"]["decision"], state["halt"]["reason"]
-    if policy.mode == "observe":
-        return "observed", None
-    if not state["repaired"]:
-        return "passed", None
-    outcome = (state["final"] or {}).get("outcome", "unscored")
-    if outcome == "safe" or policy.on_unrepaired == "return":
-        return "aligned", None
-    if outcome == "unscored":
-        return "refused", "the repaired answer could not be evaluated"
-    return "refused", "the repaired answer is still unsafe"
+@dataclass(frozen=True)
+class _Reply:
+    decision: Decision
+    reason: str | None
+    text: str
+    finish_reason: str
 
 
-def _told(
-    rounds: list[dict[str, Any]], decision: Decision, policy: GuardPolicy
-) -> list[dict[str, Any]]:
-    """The rounds without the text of an answer that did not go out."""
-    if decision == "aligned" or policy.record_rejected:
-        return rounds
+def _reply(state: GuardState, policy: GuardPolicy, draft: Callable[[], Completion]) -> _Reply:
+    """Chooses; what is not known to be fit to go out is refused."""
+
+    def refused(reason: str, decision: Decision = "refused") -> _Reply:
+        return _Reply(decision, reason, policy.refusal_message, "content_filter")
+
+    halt, repaired = state["halt"], state["repaired"]
+    if halt:
+        return refused(halt["reason"], halt["decision"])
+    observing = policy.mode == "observe"
+    if repaired and not observing:
+        outcome = (state["final"] or {}).get("outcome")
+        if outcome == "safe" or (outcome == "unsafe" and policy.on_unrepaired == "return"):
+            return _Reply("aligned", None, repaired["text"], repaired["finish_reason"])
+        still = "is still unsafe" if outcome == "unsafe" else "could not be evaluated"
+        return refused(f"the repaired answer {still}")
+    if not observing and not _passes(state, policy):
+        return refused("the plain answer is not known to be safe")
+    plain = draft()
+    # A resumed run draws the plain answer again: another text is not the one that was scored.
+    if not observing and state["scored"] not in (None, digest(plain.text)):
+        return refused("the plain answer could not be drawn again")
+    return _Reply("observed" if observing else "passed", None, plain.text, plain.finish_reason)
+
+
+def _passes(state: GuardState, policy: GuardPolicy) -> bool:
+    image, response = state["image"], state["response"]
+    if response is not None:
+        return bool(response["outcome"] == "safe")
+    if image is None:
+        return policy.on_no_image == "pass"
+    return bool(image["outcome"] == "safe")
+
+
+def _without_text(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**record, "text": ""} for record in rounds]
 
 

@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage
 
 from eta_guard.nodes.respond import respond
 from eta_guard.policy import GuardPolicy
+from eta_guard.session import digest
 from eta_guard.state import Evaluation
 from tests.fakes import DRAFT, Rig, question, verdict_of
 from tests.nodes.states import state_with
@@ -14,6 +15,12 @@ from tests.nodes.states import state_with
 SAFE = Evaluation.of_response(1.0, 0.06).model_dump()
 UNSAFE = Evaluation.of_response(0.0, 0.06).model_dump()
 UNSCORED = Evaluation.unscored(0.06, "broken").model_dump()
+
+
+def placed(evaluation: dict[str, Any]) -> dict[str, Any]:
+    return {**evaluation, "message": 0, "block": 0}
+
+
 REPAIRED = {"text": "As an AI assistant, no.", "finish_reason": "length"}
 REFUSAL = GuardPolicy().refusal_message
 MODELS = {"chat_model": "a", "image_evaluator": "b", "response_evaluator": "c"}
@@ -22,14 +29,28 @@ MODELS = {"chat_model": "a", "image_evaluator": "b", "response_evaluator": "c"}
 def reply_to(rig: Rig, **values: Any) -> AIMessage:
     node = respond(engine=rig.engine, models=MODELS, policy=rig.policy)
     update = node(state_with(question(0.8), **values), {})
-    assert set(update) == {"messages"}
     (reply,) = update["messages"]
     assert isinstance(reply, AIMessage)
     return reply
 
 
 TABLE: list[tuple[dict[str, Any], dict[str, Any], str, str, str]] = [
-    ({}, {}, "passed", DRAFT, "stop"),
+    ({}, {"image": placed(SAFE)}, "passed", DRAFT, "stop"),
+    ({}, {"image": placed(UNSAFE), "response": SAFE}, "passed", DRAFT, "stop"),
+    ({"on_no_image": "pass"}, {}, "passed", DRAFT, "stop"),
+    # What no edge leads to today, and must not go out if one ever does.
+    ({}, {}, "refused", REFUSAL, "content_filter"),
+    ({}, {"image": placed(UNSAFE)}, "refused", REFUSAL, "content_filter"),
+    ({}, {"image": placed(UNSCORED)}, "refused", REFUSAL, "content_filter"),
+    ({}, {"image": placed(UNSAFE), "response": UNSAFE}, "refused", REFUSAL, "content_filter"),
+    ({}, {"image": placed(SAFE), "response": UNSCORED}, "refused", REFUSAL, "content_filter"),
+    (
+        {"on_unrepaired": "return"},
+        {"repaired": REPAIRED, "final": UNSCORED},
+        "refused",
+        REFUSAL,
+        "content_filter",
+    ),
     ({}, {"repaired": REPAIRED, "final": SAFE}, "aligned", REPAIRED["text"], "length"),
     ({}, {"repaired": REPAIRED, "final": UNSAFE}, "refused", REFUSAL, "content_filter"),
     ({}, {"repaired": REPAIRED, "final": UNSCORED}, "refused", REFUSAL, "content_filter"),
@@ -83,3 +104,28 @@ def test_a_draft_that_does_not_go_out_is_not_drawn() -> None:
     reply = reply_to(rig, repaired=REPAIRED, final=SAFE)
     assert rig.engine.calls == []
     assert verdict_of(reply).draft is None
+
+
+def test_a_draft_drawn_again_must_be_the_one_that_was_scored() -> None:
+    rig = Rig()
+    scored = {"image": placed(UNSAFE), "response": SAFE}
+    reply = reply_to(rig, **scored, scored=digest(DRAFT))
+    assert reply.content == DRAFT
+    reply = reply_to(rig, **scored, scored=digest("another text"))
+    assert reply.content == REFUSAL
+    assert verdict_of(reply).reason == "the plain answer could not be drawn again"
+
+
+@pytest.mark.parametrize("final", [SAFE, UNSAFE])
+def test_a_refused_answer_is_not_kept(final: dict[str, Any]) -> None:
+    rig = Rig()
+    record = {"sentence": 1, "candidates": [], "pick": 0, "text": "canary"}
+    state = state_with(
+        question(0.8), repaired=REPAIRED, final=final, rounds=[record], accepted=[[1]]
+    )
+    update = respond(engine=rig.engine, models=MODELS, policy=rig.policy)(state, {})
+    if final is SAFE:
+        assert set(update) == {"messages"}
+    else:
+        assert (update["repaired"], update["accepted"]) == (None, [])
+        assert "canary" not in repr(update)
