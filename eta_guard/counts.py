@@ -26,8 +26,8 @@ CountName = Literal[
     "clip_text_encodes",
 ]
 """Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
-that were drawn, thrown away or not. Positions are rows x new tokens of a forward; encodes are
-single images or texts."""
+that were drawn, thrown away or not. Positions are rows x new tokens of a forward; encodes by
+CLIP are single images or texts, those of the chat model runs of its vision part."""
 
 
 def usage(counts: Mapping[str, int]) -> UsageMetadata:

@@ -8,6 +8,7 @@ from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.caches import BaseCache
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
@@ -69,6 +70,8 @@ class EtaGuard(BaseChatModel):
     """Scores answers."""
     policy: GuardPolicy = Field(default_factory=GuardPolicy)
     """Thresholds and settings."""
+    cache: BaseCache | bool | None = Field(default=False, exclude=True)
+    """Off: LangChain's cache goes by how a message prints, which does not tell images apart."""
 
     @classmethod
     def from_pretrained(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.caches import BaseCache
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -65,13 +66,21 @@ class ChatLocalVLM(BaseChatModel):
         """
         return cls(engine=load_chat_model(str(name), device, dtype, revision), **settings)
 
+    cache: BaseCache | bool | None = Field(default=False, exclude=True)
+    """Off: LangChain's cache goes by how a message prints, which does not tell images apart."""
+
     @property
     def _llm_type(self) -> str:
         return "eta-guard-local-vlm"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"model_name": self.engine.fingerprint, "max_tokens": self.max_tokens}
+        return {
+            "model_name": self.engine.fingerprint,
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+        }
 
     def _generate(
         self,

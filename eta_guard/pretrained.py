@@ -112,10 +112,16 @@ def load_chat_model(
 def _clip(name: str, device: str | None) -> ImageEvaluator:
     from eta_guard.evaluators.clip import ClipImageEvaluator
 
-    # "ViT-L-14-336/openai" has a slash in it as well, but no path that is meant as one.
     if Path(name).is_dir() or name.startswith(("hf-hub:", "local-dir:", "/", "~", ".")):
         return ClipImageEvaluator.from_pretrained(name, device=device)
+    import open_clip
+
     architecture, _, weights = name.partition("/")
+    if architecture not in open_clip.list_models():
+        raise ModelLoadError(
+            f"{name!r} is neither a directory nor an architecture of open_clip.",
+            hint='Pass a directory that exists, or a name and weights: "ViT-L-14-336/openai".',
+        )
     return ClipImageEvaluator.from_pretrained(
         architecture, pretrained=weights or "openai", device=device
     )

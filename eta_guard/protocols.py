@@ -36,6 +36,11 @@ class Generation:
     seed: int = 0
     """Every random draw is a function of seed, sentence, candidate and step."""
 
+    def cut(self, text: str) -> str:
+        """The text up to where the first stop text begins."""
+        places = [place for place in (text.find(stop) for stop in self.stop) if place >= 0]
+        return text[: min(places)] if places else text
+
     def for_call(self, stop: Sequence[str] | None, settings: Mapping[str, Any]) -> Generation:
         """These settings with those of one LangChain call in their place.
 

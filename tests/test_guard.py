@@ -411,9 +411,13 @@ def test_a_cache_never_serves_one_policys_answer_as_anothers() -> None:
     rig = Rig(GuardPolicy(overridable=frozenset({"search", "mode"})))
     assert rig.guard().invoke(messages).content == SEARCHED
     assert rig.guard().invoke(messages, settings(search=False)).content != SEARCHED
+    cached = rig.guard().model_copy(update={"cache": True})
+    assert cached.invoke(messages).content == SEARCHED
     asked = len(rig.engine.calls)
-    assert rig.guard().invoke(messages).content == SEARCHED
+    assert cached.invoke(messages).content == SEARCHED
     assert len(rig.engine.calls) == asked
+    other = rig.guard().model_copy(update={"cache": True, "policy": observing})
+    assert other.invoke(messages).content == DRAFT
 
 
 def test_a_policy_may_be_given_as_a_mapping_and_is_checked() -> None:

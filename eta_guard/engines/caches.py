@@ -29,7 +29,9 @@ class ModelState:
         if self.cache is None or not _croppable(self.cache):
             return None
         _select(self.cache, [row])
-        self.cache.crop(length - self.cache.get_seq_length())
+        surplus = self.cache.get_seq_length() - length
+        if surplus:  # releases differ in what cropping by nothing does
+            self.cache.crop(-surplus)
         return ModelState(self.cache, self.offsets)
 
 

@@ -32,7 +32,8 @@ def model_inputs(processor: Any, conversation: Conversation) -> dict[str, torch.
             hint="Load a chat model's processor, or set `processor.chat_template`.",
         )
     # Somebody's "<image>" would be taken for a picture, and an end token for the end of their turn.
-    plain = PlainText(special_tokens(processor.tokenizer))
+    marks = [getattr(processor, name, None) for name in ("image_token", "boi_token", "eoi_token")]
+    plain = PlainText([*special_tokens(processor.tokenizer), *filter(None, marks)])
     try:
         inputs = processor.apply_chat_template(
             [_message(turn, plain) for turn in conversation.turns],

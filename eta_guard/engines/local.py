@@ -21,6 +21,7 @@ from eta_guard.conversation import Conversation
 from eta_guard.engines.caches import ModelState
 from eta_guard.engines.chat_template import model_inputs
 from eta_guard.engines.local_session import LocalSession
+from eta_guard.errors import UnsupportedModelError
 from eta_guard.loading import (
     load_weights,
     loading,
@@ -47,6 +48,7 @@ class LocalEngine:
             fingerprint: Names model and weights in the verdict; the model's own name without one.
         """
         self.model = cast(Any, model).eval()
+        _check_model(self.model)
         self.processor = processor
         self.fingerprint = fingerprint or str(model.config.name_or_path)
         self._turn = threading.RLock()
@@ -89,7 +91,9 @@ class LocalEngine:
     @property
     def end_tokens(self) -> frozenset[int]:
         """Ids that end an answer."""
-        found = self.model.generation_config.eos_token_id or self.processor.tokenizer.eos_token_id
+        found = self.model.generation_config.eos_token_id
+        if found is None:
+            found = self.processor.tokenizer.eos_token_id
         return frozenset([found] if isinstance(found, int) else found or ())
 
     @property
@@ -127,7 +131,11 @@ class LocalEngine:
             out = self.model.generate(
                 **{name: _on(value, self.model.device) for name, value in arguments.items()},
                 past_key_values=state.cache,
+                # What a model's own generation config may say, and this way of working cannot.
                 do_sample=False,
+                use_cache=True,
+                num_beams=1,
+                num_return_sequences=1,
                 return_dict_in_generate=True,
             )
             state.cache = out.past_key_values
@@ -140,13 +148,31 @@ def _on(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
+def _check_model(model: Any) -> None:
+    for setting in ("cache_implementation", "prompt_lookup_num_tokens"):
+        value = getattr(model.generation_config, setting, None)
+        if value is not None:
+            raise UnsupportedModelError(
+                f"The model's generation config sets {setting} = {value!r}, which cannot be"
+                " continued from more than once.",
+                hint=f"Set `model.generation_config.{setting} = None`.",
+            )
+    if getattr(model.config.get_text_config(), "cross_attention_layers", None):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} looks at images by cross-attention, whose masks this engine"
+            " does not carry from one run to the next: its answers would silently differ.",
+            hint="Choose a model that reads image tokens, such as LLaVA or Qwen-VL.",
+        )
+
+
 def _count_work(model: Any) -> None:
     """Counts by hooks, so that no forward goes uncounted; once a model, however often wrapped."""
     if model not in _counted:
         _counted.add(model)
         model.register_forward_pre_hook(_count_forward, with_kwargs=True)
         pictures = model.get_encoder(modality="image")
-        pictures.register_forward_pre_hook(lambda *_: counts.add("vlm_image_encodes"))
+        if pictures is not model:  # what the lookup returns where it finds none
+            pictures.register_forward_pre_hook(lambda *_: counts.add("vlm_image_encodes"))
 
 
 def _count_forward(model: object, args: object, kwargs: dict[str, Any]) -> None:

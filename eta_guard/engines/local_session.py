@@ -98,7 +98,8 @@ class LocalSession:
         end = self._to_the_end(before, self._answer_read, self._room(before))
         decode = self._engine.decode
         begun = self._prefix + decode(before)[len(decode(self._prefix_ids)) :]
-        return Completion((begun + end.text).strip(), end.finish_reason or "length")
+        text = self._generation.cut(begun + end.text)
+        return Completion(text.strip(), end.finish_reason or "length")
 
     def _prompt_state(self) -> ModelState:
         if self._prompt_read is None:
@@ -168,7 +169,10 @@ class LocalSession:
             stopping_criteria=StoppingCriteriaList([ends]),
         )
         drawn = out[:, len(ids) :].tolist()
-        found = [ends.ends[row] or ends.cut(tokens) for row, tokens in enumerate(drawn)]
+        final = len(before) + limit >= self._generation.max_tokens or not at_sentences
+        found = [
+            ends.ends[row] or ends.cut(tokens, final=final) for row, tokens in enumerate(drawn)
+        ]
         counts.add("output_tokens", sum(end.drawn for end in found))
         return [(end, tokens[: end.kept]) for end, tokens in zip(found, drawn, strict=True)]
 

@@ -53,7 +53,11 @@ class RowEnds(StoppingCriteria):  # type: ignore[misc, unused-ignore]
         self.ends: list[RowEnd | None] = [None] * rows
         self._decode, self._before, self._start = decode, list(before), start
         self._end_tokens, self._stop, self._at_sentences = end_tokens, stop, at_sentences
-        self._base = len(decode(self._before)) if before else 0
+        text_before = decode(self._before) if before else ""
+        self._base = len(text_before)
+        # A stop text may begin in what was accepted before.
+        overlap = max((len(text) for text in stop), default=1) - 1
+        self._tail = text_before[-overlap:] if overlap else ""
         self._lengths: list[list[int]] = [[] for _ in range(rows)]
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
@@ -64,9 +68,18 @@ class RowEnds(StoppingCriteria):  # type: ignore[misc, unused-ignore]
         done = [end is not None for end in self.ends]
         return torch.tensor(done, device=input_ids.device)
 
-    def cut(self, ids: Sequence[int]) -> RowEnd:
-        """The end of a row that the limit of tokens has cut."""
-        return RowEnd(len(ids), len(ids), self._text(ids), None)
+    def cut(self, ids: Sequence[int], *, final: bool) -> RowEnd:
+        """The end of a row that the limit of tokens has cut.
+
+        Args:
+            ids: What was drawn.
+            final: The answer's budget is spent. Otherwise it goes on, and a character of which
+                only some bytes were drawn is left to the next sentence, to be drawn whole.
+        """
+        kept = len(ids)
+        while not final and kept > 1 and self._text(ids[:kept]).endswith("\ufffd"):
+            kept -= 1
+        return RowEnd(kept, len(ids), self._text(ids[:kept]), None)
 
     def _end(self, row: int, ids: list[int]) -> RowEnd | None:
         drawn = len(ids)
@@ -75,9 +88,9 @@ class RowEnds(StoppingCriteria):  # type: ignore[misc, unused-ignore]
         # The bytes of a character that is not whole yet decode to a mark, which is no lookahead.
         text = self._text(ids).rstrip("\ufffd")
         self._lengths[row].append(len(text))
-        stops = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        stops = [at for at in ((self._tail + text).find(stop) for stop in self._stop) if at >= 0]
         if stops:
-            return RowEnd(drawn, drawn, text[: min(stops)], "stop")
+            return RowEnd(drawn, drawn, text[: max(min(stops) - len(self._tail), 0)], "stop")
         boundary = self._boundary(text)
         if boundary is None:
             return None

@@ -32,6 +32,8 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 _MAX_ASPECT = 64
+_SQUARE_WITHIN = 0.02
+"""Share of the side by which an image may be longer and its middle still be all of it."""
 
 
 class ClipImageEvaluator:
@@ -128,21 +130,25 @@ class ClipImageEvaluator:
             texts: Texts of any length.
 
         Returns:
-            One row an image, one column a text. What is not kept yet is encoded, the images in
-            one batch and the texts in another.
+            One row an image, one column a text; the highest over the views that cover the image
+            (see ``covering_views``). What is not kept yet is encoded, the images in one batch and
+            the texts in another.
         """
         pictures = [bounded_aspect(image.convert("RGB")) for image in images]
-        keys = [_pixel_hash(picture) for picture in pictures]
-        if not keys or not texts:
-            return [[] for _ in keys]
+        views = [covering_views(picture) for picture in pictures]
+        if not pictures or not texts:
+            return [[] for _ in pictures]
+        flat = [view for several in views for view in several]
+        keys = [_pixel_hash(view) for view in flat]
         with torch.inference_mode():
-            left = _embeddings(keys, pictures, self._images, self._encode_images)
+            left = _embeddings(keys, flat, self._images, self._encode_images)
             right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
             # A matrix product adds up its last columns in another order than the first ones: two
             # candidates that read alike would not tie, and the wrong one of equals be kept.
             cosines = (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
-        rows: list[list[float]] = cosines.tolist()
-        return rows
+        each = torch.split_with_sizes(cosines, [len(several) for several in views])
+        best = [rows.amax(dim=0) for rows in each]
+        return [row.tolist() for row in best]
 
     def _encode_images(self, pictures: list[Image]) -> Tensor:
         counts.add("clip_image_encodes", len(pictures))
@@ -154,6 +160,31 @@ class ClipImageEvaluator:
         with self._tokenizing:
             ids = self._tokenizer([self._plain(text) for text in texts])
         return _unit(self._model.encode_text(ids.to(self._device)))
+
+
+def covering_views(image: Image) -> list[Image]:
+    """The image, and where it is not square the squares that cover it from end to end.
+
+    CLIP's own transform (and so the paper's scores) cuts out the middle square. What stands beside
+    it would go unseen here, while most chat models are shown it.
+
+    Args:
+        image: Any size.
+
+    Returns:
+        The image itself first; of a square image, nothing else.
+    """
+    side, long = sorted(image.size)
+    count = -(-long // side)
+    if long - side <= _SQUARE_WITHIN * side:
+        return [image]
+    starts = [round(step * (long - side) / (count - 1)) for step in range(count)]
+    wide = image.width == long
+    squares = [
+        image.crop((start, 0, start + side, side) if wide else (0, start, side, start + side))
+        for start in starts
+    ]
+    return [image, *squares]
 
 
 def bounded_aspect(image: Image) -> Image:

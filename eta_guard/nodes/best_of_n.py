@@ -51,7 +51,8 @@ def best_of_n(
             # An engine that adds nothing and never ends must not keep the request for ever.
             spent = "length" if len(rounds) >= rules.max_tokens else None
             if finish_reason := kept.finish_reason or spent:
-                return {**update, **_whole(rules.prefix, rounds, finish_reason)}
+                text = "".join(record["text"] for record in rounds)
+                return {**update, **_whole(rules.prefix, text, finish_reason, session)}
             if not to_the_end:
                 return update
 
@@ -65,12 +66,12 @@ def _resumed(rounds: list[dict[str, Any]], accepted: list[list[int]]) -> list[Ca
     ]
 
 
-def _whole(prefix: str, rounds: list[dict[str, Any]], finish_reason: str) -> dict[str, Any]:
-    searched = "".join(record["text"] for record in rounds)
+def _whole(prefix: str, searched: str, finish_reason: str, session: GuardSession) -> dict[str, Any]:
     if not searched.strip():
         # A bare prefix may well score as harmless, but it is no answer.
         return {"halt": Halt(decision="refused", reason="the search found no sentence")}
-    text = (prefix + searched).strip()
+    # A stop text may have come about across two sentences.
+    text = session.generation.cut(prefix + searched).strip()
     return {"repaired": Repaired(text=text, finish_reason=finish_reason)}
 
 

@@ -11,6 +11,7 @@ from eta_guard.conversation import read_conversation
 from eta_guard.counts import counting
 from eta_guard.engines.local import LocalEngine
 from eta_guard.engines.sampling import uniforms
+from eta_guard.engines.stopping import RowEnds
 from eta_guard.errors import EngineError, InputError, ModelLoadError, UnsupportedModelError
 from eta_guard.protocols import Candidate, Generation, Sampling
 from tests.engines.tiny import engine, llava
@@ -287,3 +288,78 @@ def test_a_missing_directory_is_said_in_one_line() -> None:
     with pytest.raises(ModelLoadError, match="/no/such/model") as caught:
         LocalEngine.from_pretrained("/no/such/model")
     assert "\n" not in str(caught.value)
+
+
+def test_a_stop_text_across_two_sentences_ends_the_answer() -> None:
+    plain = session()
+    plain.prefill(PREFIX)
+    first = plain.propose(1, SAMPLING)[0]
+    plain.accept(0)
+    second = plain.propose(1, SAMPLING)[0]
+    stop = first.text[-2:] + second.text[:2]
+    stopped = session(stop=(stop,))
+    stopped.prefill(PREFIX)
+    assert stopped.propose(1, SAMPLING)[0].text == first.text
+    stopped.accept(0)
+    cut = stopped.propose(1, SAMPLING)[0]
+    assert (cut.text, cut.finish_reason) == ("", "stop")
+
+
+def test_a_character_cut_by_the_limit_is_drawn_whole_in_the_next_sentence() -> None:
+    model = engine()
+    ids = [*model.encode(", I"), *model.encode("\u5b57")]
+    assert len(ids) >= 4
+    ends = RowEnds(
+        model.decode,
+        before=model.encode(PREFIX),
+        start=0,
+        rows=1,
+        end_tokens=frozenset(),
+        stop=(),
+        at_sentences=True,
+    )
+    whole = len(model.encode(", I"))
+    end = ends.cut(ids[:-1], final=False)
+    assert (end.kept, end.text) == (whole, ", I")
+    assert ends.cut(ids, final=False).text == ", I\u5b57"
+    assert ends.cut(ids[:-1], final=True).kept == len(ids) - 1
+    assert ends.cut(ids[whole:-1], final=False).kept == 1
+
+
+@pytest.mark.parametrize(
+    "setting", [{"use_cache": False}, {"num_beams": 3}, {"num_return_sequences": 2}]
+)
+def test_a_generation_config_of_another_kind_changes_nothing(setting: dict[str, Any]) -> None:
+    expected = session().answer()
+    model, processor = llava(9)
+    reference, _ = llava(0)
+    model.load_state_dict(reference.state_dict())
+    for name, value in setting.items():
+        setattr(model.generation_config, name, value)
+    opened: Any = LocalEngine(model, processor).open(
+        read_conversation([question(0.5)]), Generation(max_tokens=60)
+    )
+    assert opened.answer() == expected
+    opened.prefill(PREFIX)
+    assert len(opened.propose(3, SAMPLING)) == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("cache_implementation", "static"), ("prompt_lookup_num_tokens", 3)]
+)
+def test_a_generation_config_that_cannot_be_followed_is_refused(setting: str, value: Any) -> None:
+    model, processor = llava(10)
+    setattr(model.generation_config, setting, value)
+    with pytest.raises(UnsupportedModelError, match=setting):
+        LocalEngine(model, processor)
+    setattr(model.generation_config, setting, None)
+
+
+def test_an_image_token_that_is_not_special_is_no_picture_either() -> None:
+    model, processor = llava(11)
+    for token in processor.tokenizer.added_tokens_decoder.values():
+        token.special = False
+    processor.tokenizer._special_tokens_map.clear()
+    spoken = question(0.5, text="draw <image> please")
+    opened: Any = LocalEngine(model, processor).open(read_conversation([spoken]), Generation())
+    assert opened._prompt.count(processor.image_token_id) == 16

@@ -13,7 +13,7 @@ from PIL import Image
 from eta_guard import counts
 from eta_guard.errors import ModelLoadError
 from eta_guard.evaluators import ClipImageEvaluator
-from eta_guard.evaluators.clip import bounded_aspect
+from eta_guard.evaluators.clip import bounded_aspect, covering_views
 from eta_guard.prompts import SAFETY_PROMPT
 from eta_guard.protocols import ImageEvaluator
 
@@ -56,7 +56,13 @@ def test_cosines_are_those_of_the_model_with_its_own_transform(
     images = [picture(1), picture(2, (70, 35))]
     texts = [SAFETY_PROMPT, "a cat", LONG]
     rows = evaluator.similarity(images, texts)
-    expected = [[plain_cosine(directory, image, text) for text in texts] for image in images]
+    expected = [
+        [
+            max(plain_cosine(directory, view, text) for view in covering_views(image))
+            for text in texts
+        ]
+        for image in images
+    ]
     assert torch.allclose(torch.tensor(rows), torch.tensor(expected), atol=1e-6)
     assert isinstance(evaluator, ImageEvaluator)
 
@@ -164,8 +170,9 @@ def test_a_strip_is_squeezed_before_it_is_scaled_up(evaluator: ClipImageEvaluato
         return transform(image)
 
     evaluator._preprocess = spy
-    evaluator.similarity([picture(1, (3, 2)), picture(1, (1, 5000))], ["x"])
-    assert seen == [(3, 2), (1, 64)]
+    evaluator.similarity([picture(1, (2, 2)), picture(1, (1, 5000))], ["x"])
+    assert seen[:2] == [(2, 2), (1, 64)]
+    assert set(seen[2:]) == {(1, 1)}
 
 
 def test_the_same_bytes_in_another_shape_are_another_image(evaluator: ClipImageEvaluator) -> None:
@@ -173,7 +180,8 @@ def test_the_same_bytes_in_another_shape_are_another_image(evaluator: ClipImageE
     tall = Image.frombytes("RGB", (20, 80), wide.tobytes())
     with counts.counting() as tally:
         evaluator.similarity([wide, tall], ["x"])
-    assert tally["clip_image_encodes"] == 2
+    # Each is the image itself and the four squares that cover it, none of them the other's.
+    assert tally["clip_image_encodes"] == 10
 
 
 def test_nothing_to_compare(evaluator: ClipImageEvaluator) -> None:
@@ -284,3 +292,33 @@ def test_texts_that_read_alike_tie_exactly(evaluator: ClipImageEvaluator) -> Non
             texts = ["a cat", *(f"text {i}" for i in range(n - 2)), "a cat"]
             (row,) = evaluator.similarity([picture(seed)], texts)
             assert row[0] == row[-1]
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("at", [0, 40, 80])
+def test_what_stands_beside_the_middle_is_seen(
+    evaluator: ClipImageEvaluator, upright: bool, at: int
+) -> None:
+    thing = picture(5)
+    wide = Image.new("RGB", (40, 120) if upright else (120, 40), (127, 127, 127))
+    wide.paste(thing, (0, at) if upright else (at, 0))
+    texts = ["a cat", SAFETY_PROMPT]
+    (alone,), (beside,) = evaluator.similarity([thing], texts), evaluator.similarity([wide], texts)
+    assert all(seen >= own for seen, own in zip(beside, alone, strict=True))
+
+
+def test_views_cover_the_image_and_a_square_is_one_view() -> None:
+    assert [view.size for view in covering_views(Image.new("RGB", (40, 40)))] == [(40, 40)]
+    assert len(covering_views(Image.new("RGB", (336, 340)))) == 1
+    for size in ((41, 40), (50, 40), (80, 40), (100, 40), (40, 130)):
+        image = Image.effect_noise(size, 50).convert("RGB")
+        views = covering_views(image)
+        assert views[0] is image
+        side, long = sorted(size)
+        assert all(view.size == (side, side) for view in views[1:])
+        if long - side > 0.02 * side:
+            assert (len(views) - 1) * side >= long
+            first, last = views[1], views[-1]
+            assert first.tobytes() == image.crop((0, 0, side, side)).tobytes()
+            corner = (image.width - side, image.height - side)
+            assert last.tobytes() == image.crop((*corner, *image.size)).tobytes()
