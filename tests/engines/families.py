@@ -80,9 +80,9 @@ def _model(name: str, config: Any) -> Any:
                 parameter.normal_(std=0.1)
             elif parameter.ndim > 1:
                 parameter.mul_(4)
-    # No checkpoint says a picture's token; a random one would.
+    # No checkpoint says a picture's token; a random one would, or end at once.
     unsaid = torch.zeros(VISION_END + 1)
-    unsaid[[PAD, BOS, IMAGE, VIDEO, VISION_START, VISION_END]] = -1e4
+    unsaid[[PAD, BOS, EOS, IMAGE, VIDEO, VISION_START, VISION_END]] = -1e4
     model.get_output_embeddings().bias = torch.nn.Parameter(unsaid)
     model.generation_config.eos_token_id = EOS
     model.generation_config.pad_token_id = PAD
@@ -196,6 +196,14 @@ def _rope(**settings: Any) -> dict[str, Any]:
     return {"rope_type": "default", "rope_theta": 10000.0, **settings}
 
 
+def qwen2_vl() -> Family:
+    return _qwen(
+        "Qwen2VL",
+        {"rope_parameters": _rope(mrope_section=[1, 1, 2])},
+        {"embed_dim": 32, "mlp_ratio": 2},
+    )
+
+
 def qwen2_5_vl() -> Family:
     """Positions of three axes, whose offset the model keeps."""
     return _qwen(
@@ -305,11 +313,57 @@ def internvl() -> Family:
     return Family(_model("InternVLForConditionalGeneration", config), inputs)
 
 
+def mistral3() -> Family:
+    config = _config(
+        "Mistral3Config",
+        text_config=_config("MistralConfig", **_text(), head_dim=8, sliding_window=None),
+        vision_config=_config("PixtralVisionConfig", **_vision(), rope_parameters=_rope()),
+        image_token_index=IMAGE,
+    )
+    sizes = torch.tensor([[32, 24]])
+    inputs = _inputs([], 2, [], pixel_values=_pixels(1, 3, 32, 24), image_sizes=sizes)
+    return Family(_model("Mistral3ForConditionalGeneration", config), inputs)
+
+
+def llama4() -> Family:
+    """Every other layer sees only its chunk of 16 positions."""
+    text = _config(
+        "Llama4TextConfig",
+        **_text(num_hidden_layers=4),
+        head_dim=8,
+        intermediate_size_mlp=64,
+        num_local_experts=2,
+        attention_chunk_size=16,
+        no_rope_layers=[1, 0, 1, 0],
+        layer_types=["chunked_attention", "full_attention"] * 2,
+        rope_parameters=_rope(),
+    )
+    vision = _config(
+        "Llama4VisionConfig",
+        **_vision(intermediate_size=128),
+        vision_output_dim=32,
+        projector_input_dim=32,
+        projector_output_dim=32,
+        rope_parameters=_rope(),
+    )
+    config = _config(
+        "Llama4Config",
+        text_config=text,
+        vision_config=vision,
+        image_token_index=IMAGE,
+        boi_token_index=VISION_START,
+        eoi_token_index=VISION_END,
+    )
+    inputs = _inputs([], 4, QUESTION, pixel_values=_pixels(1, 3, 32, 32))
+    return Family(_model("Llama4ForConditionalGeneration", config), inputs)
+
+
 FAMILIES: dict[str, Callable[[], Family]] = {
     build.__name__: build
     for build in (
         gemma3,
         mllama,
+        qwen2_vl,
         qwen2_5_vl,
         qwen3_vl,
         qwen3_5,
@@ -318,5 +372,7 @@ FAMILIES: dict[str, Callable[[], Family]] = {
         idefics3,
         smolvlm,
         internvl,
+        mistral3,
+        llama4,
     )
 }

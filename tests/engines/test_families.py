@@ -21,23 +21,9 @@ PREFIX = "As an AI assistant"
 SAMPLING = Sampling(top_k=5, temperature=1.5, max_sentence_tokens=10)
 REFUSALS = {"mllama": "mllama|cross"}
 """Families an engine may refuse to run, and what it has to say then."""
-DIFFERENT = {
-    "mllama": "ids after the prompt are read without its cross_attention_mask: they see the"
-    " padding tiles, and several read at once under SDPA see only a part of the picture",
-}
-"""Families whose answers are not exact yet, and why."""
 
 pytestmark = pytest.mark.slow
 every_family = pytest.mark.parametrize("name", list(FAMILIES))
-every_family_exactly = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=DIFFERENT[name]))
-        if name in DIFFERENT
-        else name
-        for name in FAMILIES
-    ],
-)
 
 
 @cache
@@ -100,7 +86,7 @@ def test_the_picture_matters(name: str) -> None:
     assert (one - two).abs().max() > 0.01 * one[one > -1e3].std()
 
 
-@every_family_exactly
+@every_family
 def test_the_plain_answer_is_what_the_model_generates(name: str) -> None:
     session = opened(name, max_tokens=30)
     if session is None:
@@ -111,7 +97,7 @@ def test_the_plain_answer_is_what_the_model_generates(name: str) -> None:
     assert session.answer().text == WORDS.decode(ids, skip_special_tokens=True).strip()
 
 
-@every_family_exactly
+@every_family
 def test_candidates_are_those_of_an_uncached_computation(name: str) -> None:
     session = opened(name, max_tokens=60)
     if session is None:
@@ -129,7 +115,7 @@ def test_candidates_are_those_of_an_uncached_computation(name: str) -> None:
         session.accept(sentence)
 
 
-@every_family_exactly
+@every_family
 def test_the_end_is_that_of_a_model_that_reads_all_anew(name: str) -> None:
     session = opened(name, max_tokens=40)
     if session is None:
