@@ -90,7 +90,8 @@ class EtaGuard(BaseChatModel):
         Args:
             assembly: ``"embedded"``, the small models that ship with the package, or ``"paper"``,
                 the paper's: LLaVA-1.5-7B, CLIP ViT-L/14-336 and ArmoRM-Llama3-8B.
-            chat_model: Name or directory of another image-text-to-text model.
+            chat_model: Name or directory of another image-text-to-text model; a name may pin a
+                revision, ``"llava-hf/llava-1.5-7b-hf@COMMIT"``.
             clip: Name (``"ViT-L-14-336/openai"``) or directory of another open_clip model.
             reward: Name or directory of another reward model with one label.
             policy: Thresholds and settings; those of the assembly without one.

@@ -50,9 +50,10 @@ def load_parts(
 
     Args:
         assembly: A key of ``ASSEMBLIES``.
-        chat_model: Name or directory of an image-text-to-text model.
+        chat_model: Name or directory of an image-text-to-text model; a name may pin a revision,
+            ``"llava-hf/llava-1.5-7b-hf@COMMIT"``.
         clip: Name and weights (``"ViT-L-14-336/openai"``) or directory of an open_clip model.
-        reward: Name or directory of a reward model with one label.
+        reward: Name or directory of a reward model with one label; a name may pin a revision.
         device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
         dtype: Of chat model and reward model; each one's own default without it.
         progress: Is told what is being loaded.
@@ -105,8 +106,10 @@ def load_chat_model(
     """
     from eta_guard.engines.local import LocalEngine
 
-    name = ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name
-    return LocalEngine.from_pretrained(name, device=device, dtype=dtype, revision=revision)
+    name, pinned = _pinned(ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name)
+    return LocalEngine.from_pretrained(
+        name, device=device, dtype=dtype, revision=revision or pinned
+    )
 
 
 def _clip(name: str, device: str | None) -> ImageEvaluator:
@@ -130,4 +133,13 @@ def _clip(name: str, device: str | None) -> ImageEvaluator:
 def _reward(name: str, device: str | None, dtype: torch.dtype | None) -> ResponseEvaluator:
     from eta_guard.evaluators.load import load_response_evaluator
 
-    return load_response_evaluator(name, device=device, dtype=dtype)
+    name, revision = _pinned(name)
+    return load_response_evaluator(name, device=device, dtype=dtype, revision=revision)
+
+
+def _pinned(name: str) -> tuple[str, str | None]:
+    """A repository and the revision behind the ``@``; a directory's name is left alone."""
+    if Path(name).is_dir():
+        return name, None
+    repository, _, revision = name.partition("@")
+    return repository, revision or None
