@@ -157,12 +157,6 @@ def _check_model(model: Any) -> None:
                 " continued from more than once.",
                 hint=f"Set `model.generation_config.{setting} = None`.",
             )
-    if getattr(model.config.get_text_config(), "cross_attention_layers", None):
-        raise UnsupportedModelError(
-            f"{type(model).__name__} looks at images by cross-attention, whose masks this engine"
-            " does not carry from one run to the next: its answers would silently differ.",
-            hint="Choose a model that reads image tokens, such as LLaVA or Qwen-VL.",
-        )
 
 
 def _count_work(model: Any) -> None:

@@ -164,6 +164,7 @@ class LocalSession:
             read,
             input_ids=torch.tensor([ids] * rows),
             attention_mask=torch.ones(rows, len(ids), dtype=torch.long),
+            **_cross_attention(self._inputs, rows, len(ids)),
             max_new_tokens=limit,
             logits_processor=LogitsProcessorList([sampler] if sampler else []),
             stopping_criteria=StoppingCriteriaList([ends]),
@@ -175,6 +176,20 @@ class LocalSession:
         ]
         counts.add("output_tokens", sum(end.drawn for end in found))
         return [(end, tokens[: end.kept]) for end, tokens in zip(found, drawn, strict=True)]
+
+
+def _cross_attention(
+    inputs: dict[str, torch.Tensor], rows: int, length: int
+) -> dict[str, torch.Tensor]:
+    """Which image tiles each id may look at, for models that look by cross-attention.
+
+    Without it a padded tile would be looked at. What follows the prompt sees what its last id saw.
+    """
+    mask = inputs.get("cross_attention_mask")
+    if mask is None:
+        return {}
+    more = mask[:, -1:].expand(-1, length - mask.shape[1], *mask.shape[2:])
+    return {"cross_attention_mask": torch.cat([mask, more], dim=1).expand(rows, *[-1] * 3)}
 
 
 def _all_but_last(inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

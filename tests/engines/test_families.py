@@ -1,8 +1,7 @@
-"""Families whose caches, masks or positions differ answer exactly, or are refused, never else."""
+"""Families whose caches, masks or positions differ are answered exactly."""
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
@@ -13,14 +12,11 @@ from eta_guard.counts import counting
 from eta_guard.engines.local import LocalEngine
 from eta_guard.engines.local_session import LocalSession
 from eta_guard.engines.sampling import uniforms
-from eta_guard.errors import UnsupportedModelError
 from eta_guard.protocols import Generation, Sampling
 from tests.engines.families import BOS, FAMILIES, QUESTION, WORDS, Family, Inputs, Processor
 
 PREFIX = "As an AI assistant"
 SAMPLING = Sampling(top_k=5, temperature=1.5, max_sentence_tokens=10)
-REFUSALS = {"mllama": "mllama|cross"}
-"""Families an engine may refuse to run, and what it has to say then."""
 
 pytestmark = pytest.mark.slow
 every_family = pytest.mark.parametrize("name", list(FAMILIES))
@@ -32,13 +28,7 @@ def family(name: str) -> Family:
 
 
 def opened(name: str, **settings: Any) -> Any:
-    """A session; None where the family is refused, clearly."""
-    try:
-        engine = LocalEngine(family(name).model, Processor(), fingerprint=name)
-    except UnsupportedModelError as refused:
-        if name in REFUSALS and re.search(REFUSALS[name], str(refused), re.IGNORECASE):
-            return None
-        raise
+    engine = LocalEngine(family(name).model, Processor(), fingerprint=name)
     return LocalSession(engine, dict(family(name).inputs), Generation(**settings))
 
 
@@ -89,8 +79,6 @@ def test_the_picture_matters(name: str) -> None:
 @every_family
 def test_the_plain_answer_is_what_the_model_generates(name: str) -> None:
     session = opened(name, max_tokens=30)
-    if session is None:
-        return
     inputs = family(name).inputs
     out = family(name).model.generate(**inputs, max_new_tokens=30, do_sample=False)
     ids = out[0, inputs["input_ids"].shape[1] :]
@@ -100,8 +88,6 @@ def test_the_plain_answer_is_what_the_model_generates(name: str) -> None:
 @every_family
 def test_candidates_are_those_of_an_uncached_computation(name: str) -> None:
     session = opened(name, max_tokens=60)
-    if session is None:
-        return
     session.answer()
     session.prefill(PREFIX)
     ids: list[int] = WORDS(PREFIX, add_special_tokens=False)["input_ids"]
@@ -118,8 +104,6 @@ def test_candidates_are_those_of_an_uncached_computation(name: str) -> None:
 @every_family
 def test_the_end_is_that_of_a_model_that_reads_all_anew(name: str) -> None:
     session = opened(name, max_tokens=40)
-    if session is None:
-        return
     session.prefill(PREFIX)
     accepted = list(session.propose(3, SAMPLING)[2].token_ids)
     session.accept(2)
@@ -135,8 +119,6 @@ def test_the_end_is_that_of_a_model_that_reads_all_anew(name: str) -> None:
 def test_the_picture_is_encoded_once(name: str) -> None:
     with counting() as tally:
         session = opened(name, max_tokens=40)
-        if session is None:
-            return
         session.answer()
         session.prefill(PREFIX)
         for _ in range(2):
@@ -154,8 +136,6 @@ def test_a_text_in_between_is_answered_and_changes_nothing(name: str) -> None:
     out = fresh.generate(**texts, max_new_tokens=20, do_sample=False)
     plain = WORDS.decode(out[0, 1 + len(QUESTION) :], skip_special_tokens=True).strip()
     alone, shared = opened(name, max_tokens=40), opened(name, max_tokens=40)
-    if alone is None:
-        return
     for session in (alone, shared):
         session.prefill(PREFIX)
         session.propose(3, SAMPLING)
