@@ -1,0 +1,68 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import redirect_stdout
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from eta_guard.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_each_python_example_prints_what_stands_below_it() -> None:
+    namespace: dict[str, Any] = {}
+    shown = 0
+    for (kind, code), (below, expected) in pairwise(BLOCKS):
+        if kind != "python":
+            continue
+        printed = StringIO()
+        with redirect_stdout(printed):
+            exec(compile(code, "README.md", "exec"), namespace)
+        assert below == "text"
+        assert printed.getvalue() == expected
+        shown += 1
+    assert shown == [kind for kind, _ in BLOCKS].count("python") > 0
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert not re.findall(r"@[A-Z]{3,}@", README)
+
+
+def test_the_first_example_is_short() -> None:
+    first = next(code for kind, code in BLOCKS if kind == "python")
+    assert len([line for line in first.splitlines() if line]) <= 12
+
+
+def test_the_drawing_is_the_graph() -> None:
+    (drawing,) = [code for kind, code in BLOCKS if kind == "mermaid"]
+    snapshot = (ROOT / "tests" / "snapshots" / "graph.mmd").read_text(encoding="utf-8")
+    assert drawing.strip() == snapshot.strip()
+
+
+def test_the_command_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [code for kind, code in BLOCKS if kind == "text" and code.startswith("$ eta-guard ask")]
+    (block,) = shown
+    command, _, expected = block.partition("\n")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    result = CliRunner().invoke(app, shlex.split(command)[2:])
+    assert result.exit_code == 0
+    printed = [line.rstrip() for line in result.stdout.rstrip().splitlines()]
+    assert printed == expected.rstrip().splitlines()
+
+
+def test_ci_runs_the_line_that_installs_and_tests() -> None:
+    (line,) = re.findall(r"^python3 -m venv .* pytest$", README, re.MULTILINE)
+    assert "pip install -e '.[dev]'" in line
+    assert "grep -m1 -E '^python3 -m venv .* pytest$' README.md" in (ROOT / ".ci/run").read_text()
