@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from eta_guard.cli.console import printable, stderr
-from eta_guard.errors import EtaGuardError
+from eta_guard.errors import EngineError, EtaGuardError
 
 DEBUG = "ETA_GUARD_DEBUG"
 """Environment variable that brings the traceback of a fault of the program back."""
@@ -53,7 +53,8 @@ def _end(error: BaseException) -> int:
         return BROKEN_PIPE
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return INTERRUPTED
-    if isinstance(error, EtaGuardError):
+    broken = isinstance(error, EngineError) and error.__cause__ is not None
+    if isinstance(error, EtaGuardError) and not broken:
         return say_error(error.message, error.hint)
     if isinstance(error, _UsageError):
         return say_error(cast(Any, error).format_message(), _see_help(error))
@@ -61,7 +62,8 @@ def _end(error: BaseException) -> int:
         return _end_os_error(error)
     if os.environ.get(DEBUG) or not isinstance(error, Exception):
         raise error
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    cause = error.__cause__ if broken and error.__cause__ else error
+    what = f"{type(cause).__name__}: {cause}".removesuffix(": ")
     say_error(f"This should not have happened ({what})", f"Set {DEBUG}=1 to see where.")
     return FAULT
 

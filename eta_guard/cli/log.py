@@ -28,9 +28,6 @@ def one_line_log() -> Iterator[None]:
 
 class _Line(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if record.exc_info and (error := record.exc_info[1]):
-            text = f"{text} ({type(error).__name__}: {error})"
         line = Text("warning: ", style="magenta")
-        line.append(printable(" ".join(text.split())), style="default")
+        line.append(printable(" ".join(record.getMessage().split())), style="default")
         stderr().print(line, soft_wrap=True)
