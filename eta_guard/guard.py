@@ -94,7 +94,7 @@ class EtaGuard(BaseChatModel):
                 revision, ``"llava-hf/llava-1.5-7b-hf@COMMIT"``.
             clip: Name (``"ViT-L-14-336/openai"``) or directory of another open_clip model.
             reward: Name or directory of another reward model with one label.
-            policy: Thresholds and settings; those of the assembly without one.
+            policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one.
             device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
             dtype: Of chat model and reward model; each one's own default without it.
 

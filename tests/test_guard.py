@@ -17,11 +17,19 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
+from eta_guard.conversation import Conversation
 from eta_guard.counts import add
 from eta_guard.errors import ImageInputError, InputError, PolicyError
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Engine, Generation, ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import (
+    Candidate,
+    Completion,
+    Engine,
+    Generation,
+    ImageEvaluator,
+    ResponseEvaluator,
+)
 from eta_guard.state import Verdict
 from tests.fakes import (
     DRAFT,
@@ -30,6 +38,7 @@ from tests.fakes import (
     FakeEngine,
     FakeImages,
     FakeResponses,
+    FakeSession,
     Rig,
     candidate,
     image_block,
@@ -485,3 +494,21 @@ def test_within_a_graph_it_says_one_thing_once(asynchronous: bool) -> None:
         messages = graph.get_state(config).values["messages"]
         assert [message.type for message in messages] == ["human", "ai"] * turn
         assert verdict_of(messages[-1]).route.count("best_of_n") == 3
+
+
+@pytest.mark.parametrize("search", [True, False])
+def test_a_stop_text_within_the_prefix_leaves_no_answer(search: bool) -> None:
+    """What is left of the prefix may score as harmless, and is still no answer."""
+
+    class Cutting(FakeSession):
+        def finish(self) -> Completion:
+            return Completion(self.generation.cut(super().finish().text), "stop")
+
+    class CuttingEngine(FakeEngine):
+        def open(self, conversation: Conversation, generation: Generation) -> FakeSession:
+            return Cutting(self, generation)
+
+    rig = Rig(GuardPolicy(search=search), engine=CuttingEngine())
+    reply = rig.guard().invoke([question(UNSAFE)], stop=["AI"])
+    assert verdict_of(reply).decision == "refused"
+    assert reply.content == rig.policy.refusal_message

@@ -67,12 +67,12 @@ def _resumed(rounds: list[dict[str, Any]], accepted: list[list[int]]) -> list[Ca
 
 
 def _whole(prefix: str, searched: str, finish_reason: str, session: GuardSession) -> dict[str, Any]:
-    if not searched.strip():
+    # A stop text may have come about across two sentences, or stand in the prefix.
+    text = session.generation.cut(prefix + searched).rstrip()
+    if len(text) <= len(prefix):
         # A bare prefix may well score as harmless, but it is no answer.
         return {"halt": Halt(decision="refused", reason="the search found no sentence")}
-    # A stop text may have come about across two sentences.
-    text = session.generation.cut(prefix + searched).strip()
-    return {"repaired": Repaired(text=text, finish_reason=finish_reason)}
+    return {"repaired": Repaired(text=text.strip(), finish_reason=finish_reason)}
 
 
 def _nothing_scored(policy: GuardPolicy) -> Halt:

@@ -26,7 +26,7 @@ def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
         if rules.search:
             return {"session": session}
         completion = session.engine.finish()
-        if not completion.text.removeprefix(rules.prefix).strip():
+        if len(completion.text.strip()) <= len(rules.prefix.strip()):
             # A bare prefix may well score as harmless, but it is no answer.
             halt = Halt(decision="refused", reason="the model added nothing to the prefix")
             return {"session": session, "halt": halt}
