@@ -45,9 +45,13 @@ def together(first: Mapping[str, float], second: Mapping[str, float]) -> Counts:
     """The counts of two pieces of work: sums, and of peaks the higher one."""
     found: Counts = {**first}
     for name, amount in second.items():
-        before = found.get(name, 0)
-        found[name] = max(before, amount) if name == "peak_cache_rows" else before + amount
+        _put(found, name, amount)
     return found
+
+
+def _put(found: Counts, name: str, amount: float) -> None:
+    before = found.get(name, 0)
+    found[name] = max(before, amount) if name == "peak_cache_rows" else before + amount
 
 
 _tally: ContextVar[Counts | None] = ContextVar("eta_guard_counts", default=None)
@@ -57,7 +61,7 @@ def add(name: CountName, amount: float = 1) -> None:
     """Adds to the tally of the surrounding ``counting()``; without one, does nothing."""
     tally = _tally.get()
     if tally is not None:
-        tally.update(together(tally, {name: amount}))
+        _put(tally, name, amount)
 
 
 @contextmanager

@@ -48,6 +48,12 @@ class Generation:
         places = [place for place in (text.find(stop) for stop in self.stop) if place >= 0]
         return text[: min(places)] if places else text
 
+    def settled(self, text: str) -> str:
+        """The text without an end that may turn out to be the beginning of a stop text."""
+        begun = (stop[:length] for stop in self.stop for length in range(1, len(stop)))
+        waiting = max((len(part) for part in begun if text.endswith(part)), default=0)
+        return text[: len(text) - waiting]
+
     def for_call(self, stop: Sequence[str] | None, settings: Mapping[str, Any]) -> Generation:
         """These settings with those of one LangChain call in their place.
 

@@ -64,7 +64,7 @@ class LiveReply:
 
     def show(self, text: str, config: RunnableConfig) -> None:
         """Shows what is new in a growing text, as far as no stop text can still cut it."""
-        text = _settled(self._generation.cut(text), self._generation.stop).strip()
+        text = self._generation.settled(self._generation.cut(text)).strip()
         if text.startswith(self.shown) and text != self.shown and listened_to(config):
             chunk = AIMessageChunk(content=text[len(self.shown) :], id=self.message_id)
             push_message(chunk, state_key=None)
@@ -116,13 +116,6 @@ def as_chunk(message: AIMessage) -> AIMessageChunk:
     ]
     told = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
     return AIMessageChunk(**told, tool_call_chunks=calls, chunk_position="last")
-
-
-def _settled(text: str, stop: tuple[str, ...]) -> str:
-    """The text without an end that may turn out to be the beginning of a stop text."""
-    begun = [known[:length] for known in stop for length in range(1, len(known))]
-    waiting = max((len(beginning) for beginning in begun if text.endswith(beginning)), default=0)
-    return text[: len(text) - waiting]
 
 
 def in_thread(draw: Callable[[Watch], Answer]) -> Iterator[str | Answer]:

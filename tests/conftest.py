@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -12,6 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # A LangSmith that stands in for the real one takes what is sent uncompressed.
 os.environ.setdefault("LANGSMITH_DISABLE_RUN_COMPRESSION", "true")
+
+# Asked for a loop where none was ever set, asyncio makes one: pytest-asyncio asks, in order to put
+# back what was there, and a later asyncio.run() lets go of that loop without closing it.
+asyncio.set_event_loop(None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -19,19 +19,10 @@ from eta_guard.bench.pictures import request
 from eta_guard.bench.published import Answer, PublishedProcedure
 from eta_guard.bench.sizes import Size, find_size
 from eta_guard.conversation import read_conversation
-from eta_guard.counts import Counts, counting
+from eta_guard.counts import CountName, Counts, counting
 from eta_guard.loading import pick_device
 
-COUNTS = (
-    "vlm_forwards",
-    "vlm_positions",
-    "vlm_image_encodes",
-    "reward_forwards",
-    "reward_positions",
-    "clip_image_encodes",
-    "clip_text_encodes",
-    "peak_cache_rows",
-)
+COUNTS = tuple(name for name in get_args(CountName) if not name.endswith("_tokens"))
 """What is told of each side, beside its seconds."""
 
 ENOUGH_SECONDS = 240

@@ -33,7 +33,7 @@ class SlotLayer(TreeLayer):  # type: ignore[no-untyped-call, unused-ignore]
     """A layer whose new columns go to given places; attention always runs over the whole row."""
 
     def __init__(self, like: Any, capacity: int, slots: dict[int, Tensor]) -> None:
-        """Makes an empty layer.
+        """Takes over what an ordinary layer has read, in a row of full capacity.
 
         Args:
             like: A layer of the same model that has read something.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eta_guard.protocols import Watch
+from eta_guard.protocols import Generation, Watch
 from eta_guard.sentences import first_boundary
 
 
@@ -33,21 +33,20 @@ def stop_start(before: str, text: str, stop: tuple[str, ...]) -> int | None:
 class Follower:
     """Tells a watch how a text grows, and never what may still be taken back."""
 
-    def __init__(self, watch: Watch, stop: tuple[str, ...]) -> None:
+    def __init__(self, watch: Watch, generation: Generation) -> None:
         """Prepares to follow.
 
         Args:
             watch: Is told.
-            stop: Texts before which the answer will be cut; what may be the beginning of one waits.
+            generation: Has the texts before which the answer will be cut; what may be the beginning
+                of one waits.
         """
-        self._watch, self._told = watch, ""
-        self._beginnings = [text[:length] for text in stop for length in range(1, len(text))]
+        self._watch, self._generation, self._told = watch, generation, ""
 
     def stops(self, text: str) -> bool:
         """Tells what is new in ``text``, the answer so far; whether the watch ends it there."""
-        waiting = max((len(b) for b in self._beginnings if text.endswith(b)), default=0)
         # The answer's own ends are stripped.
-        return self._tell(text[: len(text) - waiting].strip())
+        return self._tell(self._generation.settled(text).strip())
 
     def finish(self, text: str) -> None:
         """Tells the whole of the answer."""

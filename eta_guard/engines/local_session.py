@@ -47,7 +47,7 @@ class LocalSession:
         self._count_prompt()
         # A call of a tool is told from text at its end: until then nothing is told.
         told = watch if watch and not self._generation.tools else None
-        self._follower = Follower(told, self._generation.stop) if told else None
+        self._follower = Follower(told, self._generation) if told else None
         self._aside = self._ends([], 1, at_sentences=False, follower=self._follower)
         sampler = self._sampler([], 1, room, None)
         self._reader.begin_aside(self._prompt, limit=room, sampler=sampler, ends=self._aside)

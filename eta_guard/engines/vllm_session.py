@@ -54,7 +54,7 @@ class VllmSession:
 
     def answer(self, watch: Watch | None = None) -> Completion:
         """The plain answer, greedy unless the caller asked for a temperature."""
-        follower = Follower(watch, self._generation.stop) if watch else None
+        follower = Follower(watch, self._generation) if watch else None
         room = self._generation.max_tokens
 
         def end(row: Row) -> None:
