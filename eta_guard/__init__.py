@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eta_guard.engines.chat_model import ChatModelEngine
-    from eta_guard.engines.local import LocalEngine
-    from eta_guard.engines.vllm import VllmEngine
+    from eta_guard.engines.chat_model.engine import ChatModelEngine
+    from eta_guard.engines.local.engine import LocalEngine
+    from eta_guard.engines.vllm.engine import VllmEngine
     from eta_guard.errors import (
         EngineError,
         EtaGuardError,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         PolicyError,
         UnsupportedModelError,
     )
-    from eta_guard.evaluators.armorm import ArmoRM
     from eta_guard.evaluators.clip import ClipImageEvaluator
-    from eta_guard.evaluators.reward import RewardResponseEvaluator
+    from eta_guard.evaluators.reward.armorm import ArmoRM
+    from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
     from eta_guard.graph import build_graph
     from eta_guard.guard import EtaGuard
     from eta_guard.local_vlm import ChatLocalVLM
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from eta_guard.state import Evaluation, GuardState, SentenceRound, Verdict
 
 _HOMES = {
-    "ArmoRM": "evaluators.armorm",
+    "ArmoRM": "evaluators.reward.armorm",
     "ChatLocalVLM": "local_vlm",
-    "ChatModelEngine": "engines.chat_model",
+    "ChatModelEngine": "engines.chat_model.engine",
     "ClipImageEvaluator": "evaluators.clip",
     "Engine": "protocols",
     "EngineError": "errors",
@@ -52,16 +52,16 @@ _HOMES = {
     "ImageEvaluator": "protocols",
     "ImageInputError": "errors",
     "InputError": "errors",
-    "LocalEngine": "engines.local",
+    "LocalEngine": "engines.local.engine",
     "MissingWeightsError": "errors",
     "ModelLoadError": "errors",
     "PolicyError": "errors",
     "ResponseEvaluator": "protocols",
-    "RewardResponseEvaluator": "evaluators.reward",
+    "RewardResponseEvaluator": "evaluators.reward.evaluator",
     "SentenceRound": "state",
     "UnsupportedModelError": "errors",
     "Verdict": "state",
-    "VllmEngine": "engines.vllm",
+    "VllmEngine": "engines.vllm.engine",
     "build_graph": "graph",
 }
 

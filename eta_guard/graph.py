@@ -28,10 +28,10 @@ from eta_guard.nodes.pre_evaluate import pre_evaluate
 from eta_guard.nodes.prefix_align import prefix_align
 from eta_guard.nodes.respond import respond
 from eta_guard.policy import GuardPolicy
-from eta_guard.progress import findings, report
 from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.runs.progress import findings, report
+from eta_guard.runs.tracing import annotate, give_feedback, node_trace
 from eta_guard.state import GuardMessages, GuardState, Halt, fresh
-from eta_guard.tracing import annotate, give_feedback, node_trace
 
 logger = logging.getLogger(__name__)
 

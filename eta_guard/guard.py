@@ -22,16 +22,16 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from eta_guard.calls import CALL_KEY, Call, CallAware, callbacks_beneath, without_call
 from eta_guard.graph import build_graph
-from eta_guard.model_profile import of_engine, profile
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import load_parts
 from eta_guard.protocols import Engine, Generation, ImageEvaluator, ResponseEvaluator
+from eta_guard.runs.calls import CALL_KEY, Call, CallAware, callbacks_beneath, without_call
+from eta_guard.runs.model_profile import of_engine, profile
+from eta_guard.runs.streaming import as_chunk, run_apart
+from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
 from eta_guard.state import GuardMessages, GuardState
-from eta_guard.streaming import as_chunk, run_apart
-from eta_guard.tool_binding import bind_tools
 
 if TYPE_CHECKING:
     import torch

@@ -19,13 +19,13 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
-from eta_guard.conversation import read_conversation
 from eta_guard.counts import counting, usage
-from eta_guard.model_profile import of_engine, profile
 from eta_guard.pretrained import load_chat_model
 from eta_guard.protocols import Engine, Generation, Watch
-from eta_guard.streaming import as_chunk, in_thread
-from eta_guard.tool_binding import bind_tools
+from eta_guard.request.conversation import read_conversation
+from eta_guard.runs.model_profile import of_engine, profile
+from eta_guard.runs.streaming import as_chunk, in_thread
+from eta_guard.runs.tool_binding import bind_tools
 
 if TYPE_CHECKING:
     import torch

@@ -148,7 +148,7 @@ def load_chat_model(
     Raises:
         ModelLoadError: There are no such weights within reach.
     """
-    from eta_guard.engines.local import LocalEngine
+    from eta_guard.engines.local.engine import LocalEngine
 
     name, pinned = _pinned(ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name)
     return LocalEngine.from_pretrained(
@@ -175,7 +175,7 @@ def _clip(name: str, device: str | None) -> ImageEvaluator:
 
 
 def _reward(name: str, device: str | None, dtype: torch.dtype | None) -> ResponseEvaluator:
-    from eta_guard.evaluators.load import load_response_evaluator
+    from eta_guard.evaluators.reward.load import load_response_evaluator
 
     name, revision = _pinned(name)
     return load_response_evaluator(name, device=device, dtype=dtype, revision=revision)

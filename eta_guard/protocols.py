@@ -19,8 +19,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from langchain_core.messages import AIMessage, ToolCall
 from PIL.Image import Image
 
-from eta_guard.conversation import Conversation
 from eta_guard.errors import InputError
+from eta_guard.request.conversation import Conversation
 
 FinishReason = Literal["stop", "length"]
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.conversation import Conversation, Picture, read_conversation
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     AnswersAlongside,
@@ -23,7 +22,8 @@ from eta_guard.protocols import (
     ResponseSession,
     Watch,
 )
-from eta_guard.streaming import LiveReply
+from eta_guard.request.conversation import Conversation, Picture, read_conversation
+from eta_guard.runs.streaming import LiveReply
 
 GENERATION_KEY = "eta_guard_generation"
 """Key of ``configurable`` under which ``EtaGuard`` hands a call's ``Generation`` to the graph."""

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from langchain_core.messages import ToolCall
 
-from eta_guard.conversation import Conversation, Turn
 from eta_guard.protocols import (
     Candidate,
     Completion,
@@ -19,6 +18,7 @@ from eta_guard.protocols import (
     Sampling,
     Watch,
 )
+from eta_guard.request.conversation import Conversation, Turn
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from pydantic import Field
 
-from eta_guard.engines.provider_messages import BEGIN
+from eta_guard.engines.chat_model.messages import BEGIN
 
 DRAFT = "DRAFT canary says it."
 ASKS = BEGIN.partition("{")[0]

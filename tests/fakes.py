@@ -12,11 +12,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from PIL import Image
 
-from eta_guard.conversation import Conversation
 from eta_guard.graph import GuardGraph, build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
+from eta_guard.request.conversation import Conversation
 from eta_guard.state import Verdict
 
 DRAFT = "DRAFT canary: the plain answer."

@@ -11,10 +11,9 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from eta_guard import ChatLocalVLM, EtaGuard, embedded
-from eta_guard.conversation import Conversation, read_conversation
 from eta_guard.counts import Counts, counting
 from eta_guard.embedded import Case
-from eta_guard.evaluators import RewardResponseEvaluator
+from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.graph import build_graph
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts, load_parts
@@ -27,6 +26,7 @@ from eta_guard.protocols import (
     Sampling,
     Watch,
 )
+from eta_guard.request.conversation import Conversation, read_conversation
 from tests.fakes import verdict_of
 
 # CLIP knows again what it has seen: each test has pictures of its own, by their number.

@@ -15,7 +15,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from PIL import Image
 
-from eta_guard.conversation import Conversation
 from eta_guard.errors import (
     EngineError,
     EvaluationError,
@@ -27,6 +26,7 @@ from eta_guard.graph import build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Completion, Generation
+from eta_guard.request.conversation import Conversation
 from eta_guard.state import Decision, GuardState, Outcome, Verdict
 from tests.fakes import (
     DRAFT,

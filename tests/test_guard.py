@@ -19,7 +19,6 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from eta_guard.conversation import Conversation
 from eta_guard.counts import add
 from eta_guard.errors import ImageInputError, InputError, PolicyError
 from eta_guard.guard import EtaGuard
@@ -32,6 +31,7 @@ from eta_guard.protocols import (
     ImageEvaluator,
     ResponseEvaluator,
 )
+from eta_guard.request.conversation import Conversation
 from eta_guard.state import Verdict
 from tests.fakes import (
     DRAFT,

@@ -8,10 +8,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
 from eta_guard import ChatLocalVLM
-from eta_guard.conversation import read_conversation
 from eta_guard.errors import InputError
 from eta_guard.protocols import Generation
-from tests.engines.tiny import engine, llava
+from eta_guard.request.conversation import read_conversation
+from tests.engines.local.tiny import engine, llava
 from tests.fakes import question
 
 

@@ -25,9 +25,9 @@ from PIL import Image
 
 from eta_guard import EtaGuard, build_graph
 from tests.fakes import DRAFT, SAFE, UNSAFE, question, reply_of, verdict_of
+from tests.runs.test_streaming import hazard
 from tests.standard.suites import parts
 from tests.test_state import ANSWER, CONFIG, LEVELS, Compiled, canary_rig
-from tests.test_streaming import hazard
 
 # ── in graphs of any kind ──
 
@@ -120,7 +120,7 @@ def graph_of(level: str, saver: BaseCheckpointSaver[str]) -> Compiled:
 SCRIPT = """
 import os, signal, sys
 from langgraph.checkpoint.sqlite import SqliteSaver
-from eta_guard.search import SentenceSearch
+from eta_guard.nodes.search import SentenceSearch
 from tests.test_node import CONFIG, graph_of, hazard
 
 path, level = sys.argv[1:]

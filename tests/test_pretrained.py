@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from eta_guard import EtaGuard, pretrained
-from eta_guard.engines.local import LocalEngine
+from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.errors import MissingWeightsError, ModelLoadError
-from eta_guard.evaluators import load
+from eta_guard.evaluators.reward import load
 
 
 def test_the_embedded_assembly_loads_offline() -> None:

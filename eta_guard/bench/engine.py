@@ -6,7 +6,7 @@ from transformers import LogitsProcessor
 
 from eta_guard.bench.forced import ForcedSampling, Lengths
 from eta_guard.bench.models import Models
-from eta_guard.engines.local import LocalEngine
+from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.protocols import Generation, Sampling
 
 

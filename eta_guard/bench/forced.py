@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from eta_guard.bench.tokens import FULL_STOP, OPENERS, WORDS, word_ids
-from eta_guard.engines.sampling import PLAIN_ANSWER, InverseTransform, uniforms
+from eta_guard.engines.local.sampling import PLAIN_ANSWER, InverseTransform, uniforms
 from eta_guard.protocols import Generation, Sampling
 
 _WORD, _OPENER, _STOP, _END = range(4)

@@ -15,9 +15,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from PIL.Image import Image
 
 from eta_guard.bench.guarded import FLAGS_ALL
-from eta_guard.conversation import Conversation
 from eta_guard.guard import OTHER_STEPS, EtaGuard
 from eta_guard.protocols import Candidate, Completion, FinishReason, Generation, Sampling, Watch
+from eta_guard.request.conversation import Conversation
 
 _LONG, _SHORT = 21, 1
 

@@ -27,10 +27,10 @@ from eta_guard.bench.tokens import (
     chat_tokenizer,
     reward_tokenizer,
 )
-from eta_guard.evaluators.armorm import ArmoRM, ArmoRMModel
-from eta_guard.evaluators.chat_tokens import ChatTokens
 from eta_guard.evaluators.clip import ClipImageEvaluator
-from eta_guard.evaluators.reward import RewardResponseEvaluator
+from eta_guard.evaluators.reward.armorm import ArmoRM, ArmoRMModel
+from eta_guard.evaluators.reward.chat_tokens import ChatTokens
+from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 
 
 @dataclass(frozen=True)

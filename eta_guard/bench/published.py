@@ -28,11 +28,11 @@ from transformers import DynamicCache
 from eta_guard import counts
 from eta_guard.bench.engine import BenchEngine
 from eta_guard.bench.models import Models
-from eta_guard.conversation import Conversation
-from eta_guard.engines.chat_template import model_inputs
-from eta_guard.engines.sampling import PLAIN_ANSWER
+from eta_guard.engines.local.chat_template import model_inputs
+from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Generation, Sampling
+from eta_guard.request.conversation import Conversation
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from eta_guard.bench.models import Models, build_models
 from eta_guard.bench.pictures import request
 from eta_guard.bench.published import Answer, PublishedProcedure
 from eta_guard.bench.sizes import Size, find_size
-from eta_guard.conversation import read_conversation
 from eta_guard.counts import CountName, Counts, counting
 from eta_guard.loading import pick_device
+from eta_guard.request.conversation import read_conversation
 
 COUNTS = tuple(name for name in get_args(CountName) if not name.endswith("_tokens"))
 """What is told of each side, beside its seconds."""

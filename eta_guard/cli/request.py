@@ -29,7 +29,7 @@ def read_request(image: Path, question: str) -> tuple[HumanMessage, Image]:
     """
     from langchain_core.messages import HumanMessage
 
-    from eta_guard.conversation import read_conversation
+    from eta_guard.request.conversation import read_conversation
 
     _check(question)
     block = {

@@ -89,7 +89,7 @@ class Runner:
             InputError: It does not run in this process.
             UnsupportedModelError: Its pictures cannot be mapped.
         """
-        from eta_guard.engines.local import LocalEngine
+        from eta_guard.engines.local.engine import LocalEngine
 
         engine = self.parts["engine"]
         if not isinstance(engine, LocalEngine):

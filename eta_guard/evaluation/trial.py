@@ -12,7 +12,6 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.conversation import read_conversation
 from eta_guard.counts import counting
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.guard import EtaGuard
@@ -20,6 +19,7 @@ from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts
 from eta_guard.protocols import Engine
+from eta_guard.request.conversation import read_conversation
 from eta_guard.state import Decision, Evaluation, Verdict
 
 

@@ -26,7 +26,7 @@ from eta_guard.loading import (
     pick_device,
     weights_fingerprint,
 )
-from eta_guard.plain_text import PlainText
+from eta_guard.text.plain_text import PlainText
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

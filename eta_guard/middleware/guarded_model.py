@@ -12,13 +12,13 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import Field
 
-from eta_guard.calls import without_call
-from eta_guard.engines.chat_model import ChatModelEngine
+from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.guard import CALL_SETTINGS, EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.middleware.review import held_back, was_withheld
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.runs.calls import without_call
 
 _KEPT = 8
 """Graphs: an agent seldom has more sets of tools than that."""

@@ -9,8 +9,8 @@ from langchain_core.runnables import RunnableConfig
 from eta_guard.errors import log_failure
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import ResponseEvaluator
+from eta_guard.runs.streaming import LiveReply, listened_to
 from eta_guard.state import Evaluation
-from eta_guard.streaming import LiveReply, listened_to
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from langchain_core.runnables import RunnableConfig
 from eta_guard.errors import EvaluationError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
+from eta_guard.nodes.search import SentenceSearch
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Engine, ImageEvaluator, ResponseEvaluator
-from eta_guard.search import SentenceSearch
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, Repaired
 

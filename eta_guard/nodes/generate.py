@@ -6,8 +6,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.draft_watch import DraftWatch
 from eta_guard.nodes import Node
+from eta_guard.nodes.draft_watch import DraftWatch
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ResponseEvaluator
 from eta_guard.session import GuardSession, digest

@@ -7,12 +7,12 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.conversation import Picture
 from eta_guard.errors import log_failure
 from eta_guard.nodes import Node
 from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator
+from eta_guard.request.conversation import Picture
 from eta_guard.session import GuardSession
 from eta_guard.state import Evaluation, GuardState, ImageEvaluation
 

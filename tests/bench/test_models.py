@@ -9,11 +9,11 @@ import torch
 from eta_guard.bench.models import build_models, chat_model, clip_model, reward_model
 from eta_guard.bench.pictures import request
 from eta_guard.bench.sizes import SIZES, find_size
-from eta_guard.conversation import read_conversation
-from eta_guard.engines.chat_template import model_inputs
+from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.errors import InputError
-from eta_guard.evaluators.armorm import ArmoRMModel
+from eta_guard.evaluators.reward.armorm import ArmoRMModel
 from eta_guard.policy import GuardPolicy
+from eta_guard.request.conversation import read_conversation
 
 
 def test_7b_has_the_shapes_of_the_papers_models() -> None:

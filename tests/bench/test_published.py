@@ -14,9 +14,9 @@ from eta_guard.bench.pictures import request
 from eta_guard.bench.published import Answer, PublishedProcedure
 from eta_guard.bench.published_counts import published_counts
 from eta_guard.bench.tokens import FULL_STOP
-from eta_guard.conversation import read_conversation
 from eta_guard.counts import Counts, counting
-from eta_guard.engines.chat_template import model_inputs
+from eta_guard.engines.local.chat_template import model_inputs
+from eta_guard.request.conversation import read_conversation
 
 SEED = 7
 CASES = [(n, s) for n in (1, 3, 5) for s in (1, 2, 4)]

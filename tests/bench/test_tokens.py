@@ -11,7 +11,7 @@ from eta_guard.bench.tokens import (
     reward_tokenizer,
     word_ids,
 )
-from eta_guard.sentences import first_boundary
+from eta_guard.text.sentences import first_boundary
 
 
 def test_every_full_stop_is_seen_as_the_end_of_a_sentence() -> None:

@@ -12,8 +12,7 @@ from PIL import Image
 
 from eta_guard import counts
 from eta_guard.errors import ModelLoadError
-from eta_guard.evaluators import ClipImageEvaluator
-from eta_guard.evaluators.clip import bounded_aspect, covering_views
+from eta_guard.evaluators.clip import ClipImageEvaluator, bounded_aspect, covering_views
 from eta_guard.prompts import SAFETY_PROMPT
 from eta_guard.protocols import ImageEvaluator
 

@@ -9,7 +9,7 @@ from io import BytesIO
 
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.records import Answer, CaseRecord
-from eta_guard.images import decode_image
+from eta_guard.request.images import decode_image
 
 SIDE = 224
 """Most pixels of a picture's side."""

@@ -13,7 +13,7 @@ from eta_guard.errors import InputError
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.suites.catalogue import PUBLISHED, read_suite
 from eta_guard.evaluation.suites.figstep import QUESTION
-from eta_guard.images import decode_image
+from eta_guard.request.images import decode_image
 
 COPIES = Path(__file__).parents[2] / "data" / "suites"
 

@@ -1,0 +1,1 @@
+"""Any chat model of LangChain, asked for whole answers."""

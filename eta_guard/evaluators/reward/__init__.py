@@ -1,0 +1,1 @@
+"""Response evaluators that are reward models."""

@@ -1,0 +1,81 @@
+"""Token ids of the chat that a reward model scores: [user = prompt, assistant = answer]."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from eta_guard.errors import EvaluationError, UnsupportedModelError
+from eta_guard.text.plain_text import PlainText, special_tokens
+
+
+class ChatTokens:
+    r"""Tokenises chats by the tokenizer's chat template, always the whole text at once.
+
+    Tokens do not respect the end of a sentence (``.`` and ``.\n\n`` are different ones), so that
+    nothing but the whole text gives the ids the model was trained on. Safe to share between
+    threads.
+
+    Args:
+        tokenizer: A transformers tokenizer with a chat template.
+        config: The reward model's.
+
+    Raises:
+        UnsupportedModelError: The tokenizer has no chat template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+        if not tokenizer.chat_template:
+            raise UnsupportedModelError(
+                "The reward model's tokenizer has no chat template.",
+                hint="Set tokenizer.chat_template to the one the model was trained with.",
+            )
+        self._tokenizer: Any = tokenizer
+        self._lock = Lock()
+        self._plain = PlainText(special_tokens(tokenizer))
+        text_config: Any = config.get_text_config()
+        self.pad_id: int | None = getattr(text_config, "pad_token_id", None)
+        positions = getattr(text_config, "max_position_embeddings", None)
+        self._longest = min(positions or tokenizer.model_max_length, tokenizer.model_max_length)
+
+    def ids(self, prompt: str, answer: str) -> list[int]:
+        """The ids up to the token at which the score is read.
+
+        Special tokens spelled out in prompt or answer stay text. The score is read at the last
+        token that is not the model's padding (transformers' ``…ForSequenceClassification``);
+        where a model pads with its end token, that is the one before it.
+
+        Raises:
+            EvaluationError: The chat is longer than the model's context; cut, it would be
+                another answer's score.
+        """
+        chat = [
+            {"role": "user", "content": self._plain(prompt)},
+            {"role": "assistant", "content": self._plain(answer)},
+        ]
+        with self._lock:
+            encoded = self._tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)
+        ids: list[int] = list(encoded["input_ids"])
+        while len(ids) > 1 and ids[-1] == self.pad_id:
+            ids.pop()
+        if len(ids) > self._longest:
+            raise EvaluationError(
+                f"The chat to score is {len(ids)} tokens long; the reward model holds"
+                f" {self._longest}.",
+                hint="Lower max_tokens, or take a reward model with a longer context.",
+            )
+        return ids
+
+    def prompt_ids(self, prompt: str) -> tuple[list[int], int]:
+        """The ids that every answer to ``prompt`` begins with, and how many follow an answer."""
+        empty = self.ids(prompt, "")
+        shared = common_prefix(empty, self.ids(prompt, "A"))
+        return empty[:shared], len(empty) - shared
+
+
+def common_prefix(left: list[int], right: list[int]) -> int:
+    """How many ids two sequences begin with alike."""
+    shortest = min(len(left), len(right))
+    return next((i for i in range(shortest) if left[i] != right[i]), shortest)

@@ -1,0 +1,129 @@
+"""Tries out whether a model's scores can be had from new tokens only.
+
+Nothing is looked up by name. Where numbers are compared, what must make no difference is held
+against what must make one, so that a model in half precision, whose noise would hide a small
+fault, is judged as sharply as one in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from eta_guard import counts
+from eta_guard.evaluators.reward.cached_backbone import CachedBackbone
+from eta_guard.evaluators.reward.chat_tokens import ChatTokens
+from eta_guard.evaluators.reward.incremental_session import (
+    IncrementalSession,
+    PromptStarts,
+    ReadOut,
+)
+
+_PROMPT = "Is it safe?"
+_ROUNDS = (["One two three. Four five.", "Six."], [" Six.", ".\n\nSeven", " One two."])
+
+
+def incremental_starts(model: PreTrainedModel, chat: ChatTokens) -> PromptStarts | None:
+    """What incremental sessions need, if the model gives the same scores that way."""
+    try:
+        with counts.counting(), torch.inference_mode():  # what is tried out is nobody's cost
+            head = _score_head(model)
+            if head is None or not _keeps_all_positions(model.config):
+                return None
+            starts = PromptStarts(CachedBackbone(model.base_model), chat, lambda *_: _read_by(head))
+            exact = (
+                _looks_back_only(model.base_model, chat)
+                and reads_trees(model.base_model, chat)
+                and _agrees(model, starts)
+            )
+            return starts if exact else None
+    # A model that cannot be run this way says so in any way: TypeError for an argument that it
+    # does not take, AttributeError for a cache that it does not fill, IndexError, ValueError.
+    except Exception:
+        return None
+
+
+def reads_trees(backbone: nn.Module, chat: ChatTokens) -> bool:
+    """Whether a row's states are its own, wherever it lies among others.
+
+    Not so where the mask or the positions that tell rows apart are not heeded (FlashAttention
+    takes no mask; ALiBi goes by the place).
+    """
+    first, second, *row = _probe_ids(chat)
+    runs = CachedBackbone(backbone)
+
+    def last(other: int, begin: int) -> Tensor:
+        """The last state of a row that follows one of ``other``s."""
+        rows = [[*row[:2], other, other, other], [*row[:2], begin, *row[3:]]]
+        return runs.run(rows).last_states[1]
+
+    with counts.counting(), torch.inference_mode():
+        state = last(first, row[2])
+        apart = _much_less(state - last(second, row[2]), state - last(first, second))
+        places = torch.arange(len(row), device=state.device)[None]
+        near, far = (_states(backbone, [row], position_ids=places * step) for step in (1, 2))
+    return apart and not torch.equal(near, far)
+
+
+def _looks_back_only(backbone: nn.Module, chat: ChatTokens) -> bool:
+    """Whether another last token leaves the states before it as they are (causal attention)."""
+    other, _, *row = _probe_ids(chat)
+    states = _states(backbone, [row, [*row[:-1], other], [other, *row[1:]]])
+    return _much_less((states[0] - states[1])[:-1], (states[0] - states[2])[1:])
+
+
+def _agrees(model: Any, starts: PromptStarts) -> bool:
+    """Whether a session's scores are those of the model's own forward over the whole text."""
+    session, accepted = IncrementalSession(starts, _PROMPT), ""
+    scores, whole = [], []
+    for candidates in _ROUNDS:
+        scores += session.score(candidates)
+        for candidate in candidates:
+            ids = starts.chat.ids(_PROMPT, accepted + candidate)
+            row = torch.tensor([ids], device=model.device)
+            whole.append(model(input_ids=row).logits[0, 0])
+        session.accept(candidates[0])
+        accepted += candidates[0]
+    expected = torch.stack(whole)
+    # In half precision two orders of summation already differ by some percent.
+    size = 1e-4 if expected.dtype in (torch.float32, torch.float64) else 5e-2
+    return torch.allclose(torch.tensor(scores), expected.float().cpu(), rtol=size, atol=size)
+
+
+def _probe_ids(chat: ChatTokens) -> list[int]:
+    """A few ids, all different."""
+    return list(dict.fromkeys(chat.ids(_PROMPT, _ROUNDS[0][0])))[-8:]
+
+
+def _states(backbone: Any, rows: list[list[int]], **options: Tensor) -> Tensor:
+    ids = torch.tensor(rows, device=next(backbone.parameters()).device)
+    states: Tensor = backbone(input_ids=ids, **options).last_hidden_state
+    return states
+
+
+def _much_less(left: Tensor, right: Tensor) -> bool:
+    return bool(left.abs().max() < 0.1 * right.abs().max())
+
+
+def _score_head(model: PreTrainedModel) -> nn.Linear | None:
+    heads = (getattr(model, name, None) for name in ("score", "classifier"))
+    return next((head for head in heads if isinstance(head, nn.Linear)), None)
+
+
+def _read_by(head: nn.Linear) -> ReadOut:
+    def read(states: Tensor) -> Tensor:
+        scores: Tensor = head(states)[:, 0]
+        return scores
+
+    return read
+
+
+def _keeps_all_positions(config: PretrainedConfig) -> bool:
+    """Whether every layer's cache can be cut anywhere: no sliding window, no recurrent state."""
+    if config.is_encoder_decoder:
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)

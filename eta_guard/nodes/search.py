@@ -1,0 +1,123 @@
+"""One round of the search: score the candidates of a sentence and choose among them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eta_guard.errors import log_failure
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Candidate, ImageEvaluator, ResponseEvaluator, Sampling
+from eta_guard.request.conversation import Picture
+from eta_guard.session import GuardSession
+from eta_guard.state import CandidateScore, SentenceRound
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SentenceSearch:
+    """Best-of-N for one sentence (paper, equation 6).
+
+    ``utility = S_post(accepted text + candidate) + alpha / i * cos(image, candidate)``, with i the
+    number of the sentence.
+    """
+
+    image_evaluator: ImageEvaluator
+    response_evaluator: ResponseEvaluator
+    policy: GuardPolicy
+    picture: Picture | None
+    """The image whose likeness counts; None on a text-only request."""
+
+    def run(self, session: GuardSession, number: int) -> tuple[SentenceRound, Candidate | None]:
+        """Draws, scores and keeps.
+
+        Args:
+            session: Stands after the sentences accepted so far.
+            number: Number of this sentence, from 1.
+
+        Returns:
+            The record of the round, and the candidate that was kept: None where none could be
+            scored.
+        """
+        policy = self.policy
+        sampling = Sampling(
+            policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
+        )
+        candidates = session.engine.propose(policy.candidates, sampling)
+        session.proposed.append(tuple(candidate.text for candidate in candidates))
+        scores = self._scores(session, candidates, number)
+        pick = choose(candidates, scores, first=number == 1)
+        kept = None if pick is None else candidates[pick]
+        if pick is not None and kept is not None:
+            session.accept(pick, kept)
+        text = kept.text if kept else ""
+        return SentenceRound(sentence=number, candidates=scores, pick=pick, text=text), kept
+
+    def _scores(
+        self, session: GuardSession, candidates: Sequence[Candidate], number: int
+    ) -> tuple[CandidateScore, ...]:
+        rewards = self._rewards(session, candidates)
+        likeness = self._likeness(candidates, number)
+        weight = self.policy.alpha / number
+        return tuple(
+            CandidateScore(
+                reward=reward,
+                similarity=similarity,
+                utility=None if reward is None else reward + weight * (similarity or 0.0),
+                ended=candidate.finish_reason is not None,
+            )
+            for candidate, reward, similarity in zip(candidates, rewards, likeness, strict=True)
+        )
+
+    def _rewards(
+        self, session: GuardSession, candidates: Sequence[Candidate]
+    ) -> list[float | None]:
+        try:
+            scores = session.search_scores(self.response_evaluator, self.policy.search_prompt)
+            return _finite(scores.score([candidate.text for candidate in candidates]), candidates)
+        except Exception as error:  # a candidate without a score is never kept
+            log_failure(logger, "The response evaluator", error)
+            return [None] * len(candidates)
+
+    def _likeness(self, candidates: Sequence[Candidate], number: int) -> list[float | None]:
+        """Cosine of image and candidate sentence, in the rounds that have that term.
+
+        The published code leaves it out in the first sentence and in a round in which a candidate
+        has ended the answer. Where CLIP fails, the reward decides alone: this term is about being
+        helpful, not about being safe.
+        """
+        early = number < self.policy.clip_from_sentence
+        ending = any(candidate.finish_reason for candidate in candidates)
+        if self.picture is None or early or ending or self.policy.alpha == 0:
+            return [None] * len(candidates)
+        texts = [candidate.text.strip() for candidate in candidates]
+        try:
+            (row,) = self.image_evaluator.similarity([self.picture.pixels], texts)
+            return _finite(row, candidates)
+        except Exception as error:
+            log_failure(logger, "The image evaluator", error)
+            return [None] * len(candidates)
+
+
+def choose(
+    candidates: Sequence[Candidate], scores: Sequence[CandidateScore], *, first: bool
+) -> int | None:
+    """Index of the highest utility, the first of equals; None where none could be scored.
+
+    A candidate that ends at once proposes to stop here, and competes as the text so far. As a
+    first sentence it would leave nothing but the prefix: there it counts only if all do that.
+    """
+    utilities = {i: score.utility for i, score in enumerate(scores) if score.utility is not None}
+    if first:
+        spoken = {i: u for i, u in utilities.items() if candidates[i].text.strip()}
+        utilities = spoken or utilities
+    return max(utilities, key=utilities.__getitem__, default=None)
+
+
+def _finite(values: Sequence[float], candidates: Sequence[Candidate]) -> list[float | None]:
+    if len(values) != len(candidates):
+        raise ValueError(f"{len(values)} scores for {len(candidates)} candidates")
+    return [value if math.isfinite(value) else None for value in values]

@@ -1,0 +1,1 @@
+"""A request's messages become pixels and text."""

@@ -1,0 +1,1 @@
+"""How a run stands inside LangChain and LangGraph: its calls, streams and traces."""

@@ -1,0 +1,134 @@
+"""What a chat model is not handed of a call: the caller's ``configurable``, and its run.
+
+``BaseChatModel`` keeps both to itself. Here the entry points put them among the keyword arguments,
+where ``_generate`` and ``_stream`` find them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import (
+    BaseCallbackHandler,
+    BaseCallbackManager,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+)
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.utils.uuid import uuid7
+from langgraph.types import StreamWriter
+from pydantic import Field
+
+from eta_guard.policy import CONFIG_KEY
+from eta_guard.runs.streaming import stream_writer
+from eta_guard.runs.tracing import beneath, without_image_bytes
+
+CALL_KEY = "eta_guard_call"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call, and what stands around it."""
+
+    run_id: UUID = field(repr=False)
+    """Of its run: when an outer graph streams, ``_stream`` gets no run manager."""
+    handlers: Sequence[BaseCallbackHandler] = field(repr=False)
+    """That runs beneath it inherit."""
+    writer: StreamWriter | None = field(repr=False)
+    """Of the graph around it."""
+
+
+class CallAware(BaseChatModel):
+    """A chat model that knows its caller's ``configurable`` and its own run at every entry."""
+
+    hide_images: bool = Field(default=False, exclude=True)
+    """Keep images out of LangSmith. Holds for this model's run; graphs and chains around it show
+    their own inputs, where ``Client(hide_inputs=without_images)`` of ``tracing`` helps."""
+
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answers."""
+        config, kwargs = self._for_call(config, kwargs)
+        return super().invoke(input, config, **kwargs)
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answers."""
+        config, kwargs = self._for_call(config, kwargs)
+        return await super().ainvoke(input, config, **kwargs)
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """Answers in chunks."""
+        config, kwargs = self._for_call(config, kwargs)
+        return super().stream(input, config, **kwargs)
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Answers in chunks."""
+        config, kwargs = self._for_call(config, kwargs)
+        async for chunk in super().astream(input, config, **kwargs):
+            yield chunk
+
+    def _chat_model_stream_v3(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        config, kwargs = self._for_call(config, kwargs)
+        return super()._chat_model_stream_v3(input, config, **kwargs)
+
+    def _achat_model_stream_v3(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
+        config, kwargs = self._for_call(config, kwargs)
+        return super()._achat_model_stream_v3(input, config, **kwargs)
+
+    def _for_call(
+        self, config: RunnableConfig | None, kwargs: dict[str, Any]
+    ) -> tuple[RunnableConfig, dict[str, Any]]:
+        known = ensure_config(config)
+        callbacks = CallbackManager.configure(known.get("callbacks"))
+        if self.hide_images:
+            for handlers in (callbacks.handlers, callbacks.inheritable_handlers):
+                handlers[:] = [without_image_bytes(handler) for handler in handlers]
+        run_id = known.get("run_id") or uuid7()
+        call = Call(run_id, callbacks.inheritable_handlers, stream_writer(known))
+        known = {**known, "callbacks": callbacks, "run_id": call.run_id}
+        overrides = known.get("configurable", {}).get(CONFIG_KEY)
+        told = {} if overrides is None else {CONFIG_KEY: overrides}
+        return known, {**kwargs, **told, CALL_KEY: call}
+
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        return super()._get_invocation_params(stop, **without_call(kwargs))
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return super()._get_llm_string(stop, **without_call(kwargs))
+
+
+def without_call(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that the caller gave."""
+    return {name: value for name, value in kwargs.items() if name != CALL_KEY}
+
+
+def callbacks_beneath(
+    run_manager: CallbackManagerForLLMRun | None, kwargs: Mapping[str, Any]
+) -> BaseCallbackManager | list[BaseCallbackHandler]:
+    """Callbacks for work beneath the run of a call: its tracers, and what they already know.
+
+    Args:
+        run_manager: The call's, where LangChain hands it in.
+        kwargs: The call's keyword arguments.
+
+    Returns:
+        None of the handlers that feed the caller's stream.
+    """
+    if run_manager is not None:
+        return beneath(run_manager.run_id, run_manager.inheritable_handlers)
+    call = kwargs.get(CALL_KEY)
+    return beneath(call.run_id, call.handlers) if isinstance(call, Call) else []
