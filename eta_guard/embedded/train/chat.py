@@ -14,7 +14,7 @@ from eta_guard.embedded.objects import OBJECTS
 from eta_guard.embedded.train.clip import HEAD_WIDTH, LAYERS, PATCH, WIDTH
 from eta_guard.embedded.train.conversations import conversation
 from eta_guard.embedded.train.examples import Batch, Examples
-from eta_guard.embedded.train.export import save_model
+from eta_guard.embedded.train.export import save_llava
 from eta_guard.embedded.train.loop import Limits, Stage, half_precision, run_stage
 from eta_guard.embedded.train.pictures import IMAGE_SIZE, MEAN, STD, PicturePool, normalised
 from eta_guard.embedded.train.tokenizer import (
@@ -177,4 +177,4 @@ def save_chat(model: LlavaForConditionalGeneration, folder: Path) -> None:
         chat_template=CHAT_TEMPLATE,
     )
     processor.save_pretrained(folder)
-    save_model(model, folder)
+    save_llava(model, folder)
