@@ -25,6 +25,7 @@ class BenchEngine(LocalEngine):
             models.chat, models.processor, fingerprint="random-llava", compiled=compiled
         )
         self._models = models
+        self.running.sampler = self._forced
         self.force(lengths)
 
     def force(self, lengths: Lengths) -> None:
@@ -36,7 +37,7 @@ class BenchEngine(LocalEngine):
             device=self._models.device,
         )
 
-    def sampler(
+    def _forced(
         self,
         generation: Generation,
         *,
@@ -46,7 +47,6 @@ class BenchEngine(LocalEngine):
         start: int,
         sampling: Sampling | None,
     ) -> LogitsProcessor | None:
-        """See the base class."""
         return self.forced.processor(
             generation,
             sentence=sentence,

@@ -94,7 +94,7 @@ class PublishedProcedure:
         return self._text(draft.sentence)
 
     def _align(self, inputs: dict[str, Tensor], picture: Image, generation: Generation) -> str:
-        prefix = self._engine.encode(self._policy.prefix)
+        prefix = self._engine.running.encode(self._policy.prefix)
         ids = [*inputs["input_ids"][0].tolist(), *prefix]
         prompt = len(ids) - len(prefix)
         read: Tensor | None = self._embedded(ids, self._features(inputs))
@@ -158,13 +158,13 @@ class PublishedProcedure:
         return _Candidate([*ids, *drawn], cache, drawn)
 
     def _ends(self, drawn: list[int], sentence: int) -> bool:
-        if drawn[-1] in self._engine.end_tokens:
+        if drawn[-1] in self._engine.running.end_tokens:
             return True
-        return sentence != PLAIN_ANSWER and self._engine.decode(drawn[-1:]) == "."
+        return sentence != PLAIN_ANSWER and self._engine.running.decode(drawn[-1:]) == "."
 
     def _best(self, found: list[_Candidate], picture: Image, sentence: int) -> _Candidate:
         """The highest reward, and likeness to the picture in the rounds that have that term."""
-        ended = any(c.sentence[-1] in self._engine.end_tokens for c in found)
+        ended = any(c.sentence[-1] in self._engine.running.end_tokens for c in found)
         likeness = [0.0] * len(found)
         if sentence > 1 and not ended:
             likeness = self._likeness(picture, [self._text(c.sentence) for c in found])
@@ -200,7 +200,7 @@ class PublishedProcedure:
         return cosines
 
     def _text(self, ids: list[int]) -> str:
-        return self._engine.decode(ids).strip()
+        return self._engine.running.decode(ids).strip()
 
 
 def _branch(cache: DynamicCache) -> DynamicCache:

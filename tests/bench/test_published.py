@@ -57,9 +57,9 @@ def run_both(models: Models, candidates: int, sentences: int) -> Both:
 
 def kept_lengths(both: Both) -> list[int]:
     """Tokens of each sentence of the answer, read off its text."""
-    ids = both.engine.encode(both.published.text)
-    ids = ids[len(both.engine.encode(FLAGS_ALL.prefix)) :]
-    (stop,) = both.engine.encode(FULL_STOP)
+    ids = both.engine.running.encode(both.published.text)
+    ids = ids[len(both.engine.running.encode(FLAGS_ALL.prefix)) :]
+    (stop,) = both.engine.running.encode(FULL_STOP)
     ends = [i + 1 for i, token in enumerate(ids) if token == stop]
     edges = [0, *ends, len(ids)]
     return [end - begin for begin, end in pairwise(edges)]
@@ -83,7 +83,7 @@ def test_counts_of_the_published_procedure_equal_the_formula(both: Both, models:
         both.lengths,
         winners(both),
         prompt=prompt["input_ids"].shape[1],
-        prefix=len(both.engine.encode(FLAGS_ALL.prefix)),
+        prefix=len(both.engine.running.encode(FLAGS_ALL.prefix)),
         post_chat=len(chat.ids(FLAGS_ALL.post_prompt, "")),
         search_chat=len(chat.ids(FLAGS_ALL.search_prompt, "")),
     )

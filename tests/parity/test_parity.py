@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import HumanMessage
 
-from eta_guard import EtaGuard, GuardPolicy, embedded, search
+from eta_guard import EtaGuard, GuardPolicy, embedded
+from eta_guard.nodes import search
 from eta_guard.protocols import Candidate
 from eta_guard.state import CandidateScore, Verdict
 from tests.parity import reference, trace

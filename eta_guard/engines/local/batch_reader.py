@@ -17,20 +17,19 @@ from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from eta_guard import counts
 from eta_guard.engines.local.caches import ModelState, held_positions
+from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.stopping import RowEnds
 
 if TYPE_CHECKING:
     from transformers import LogitsProcessor
 
-    from eta_guard.engines.local.engine import LocalEngine
-
 
 class BatchReader:
     """A prompt that is read once, and the answer that grows after it."""
 
-    def __init__(self, engine: LocalEngine, inputs: dict[str, Tensor]) -> None:
+    def __init__(self, running: RunningModel, inputs: dict[str, Tensor]) -> None:
         """Takes the model's inputs, one row; nothing is computed yet."""
-        self._engine, self._inputs = engine, inputs
+        self._running, self._inputs = running, inputs
         self._read: ModelState | None = None
         self._answer = ModelState()
         self._drawn = ModelState()
@@ -42,9 +41,9 @@ class BatchReader:
         if self._read is None:
             self._read = ModelState()
             given = _all_but_last(self._inputs)
-            with self._engine.reading(given):
+            with self._running.reading(given):
                 # The token drawn here is not used: the run is there to read all ids but the last.
-                self._engine.generate(self._read, **given, max_new_tokens=1)
+                self._running.generate(self._read, **given, max_new_tokens=1)
         return self._read
 
     def restart(self) -> None:
@@ -100,7 +99,7 @@ class BatchReader:
         sampler: LogitsProcessor | None,
         ends: RowEnds,
     ) -> list[list[int]]:
-        out = self._engine.generate(
+        out = self._running.generate(
             state,
             input_ids=torch.tensor([ids] * rows),
             attention_mask=torch.ones(rows, len(ids), dtype=torch.long),

@@ -7,9 +7,13 @@ batched otherwise, or recomputed without a cache.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import torch
 from transformers import LogitsProcessor
+
+from eta_guard.protocols import Generation, Sampling
 
 PLAIN_ANSWER = 0
 """Stands in place of a sentence's number in the draws of an answer without a search."""
@@ -65,3 +69,47 @@ class InverseTransform(LogitsProcessor):  # type: ignore[misc, unused-ignore]
         place = torch.searchsorted(edges, draw[:, None].contiguous(), right=True)
         drawn = top.indices.gather(-1, place)
         return torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)
+
+
+class Sampler(Protocol):
+    """Says how the tokens of some rows are drawn."""
+
+    def __call__(
+        self,
+        generation: Generation,
+        *,
+        sentence: int,
+        rows: int,
+        steps: int,
+        start: int,
+        sampling: Sampling | None,
+    ) -> LogitsProcessor | None:
+        """Returns what leaves the drawn token alone; None draws greedily.
+
+        Args:
+            generation: The caller's settings.
+            sentence: Number of the sentence, or ``PLAIN_ANSWER``.
+            rows: Candidates.
+            steps: Most tokens that will be drawn.
+            start: Length of the ids at which the first one is drawn.
+            sampling: The search's settings; None outside a search.
+        """
+        ...
+
+
+def sampler(
+    generation: Generation,
+    *,
+    sentence: int,
+    rows: int,
+    steps: int,
+    start: int,
+    sampling: Sampling | None,
+) -> LogitsProcessor | None:
+    """Draws by ``uniforms``; see ``Sampler``."""
+    temperature = sampling.temperature if sampling else generation.temperature
+    if temperature == 0:
+        return None
+    draws = uniforms(generation.seed, sentence, rows, steps)
+    top_k = sampling.top_k if sampling else None
+    return InverseTransform(draws, start=start, temperature=temperature, top_k=top_k)

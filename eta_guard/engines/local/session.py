@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import torch
 from langchain_core.messages import ToolCall
+from transformers import LogitsProcessor
 
 from eta_guard import counts
+from eta_guard.engines.local.batch_reader import BatchReader
+from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.engines.local.stopping import RowEnd, RowEnds
 from eta_guard.engines.local.tool_calls import read_calls
+from eta_guard.engines.local.tree_reader import TreeReader
 from eta_guard.errors import EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.text.following import Follower
-
-if TYPE_CHECKING:
-    from transformers import LogitsProcessor
-
-    from eta_guard.engines.local.engine import LocalEngine
 
 
 class LocalSession:
     """A prompt that is read once, and the answers that go on from it."""
 
     def __init__(
-        self, engine: LocalEngine, inputs: dict[str, torch.Tensor], generation: Generation
+        self,
+        running: RunningModel,
+        reader: TreeReader | BatchReader,
+        prompt: list[int],
+        generation: Generation,
     ) -> None:
-        """Takes the model's inputs, one row; nothing is computed yet."""
-        self._engine, self._generation = engine, generation
-        self._prompt: list[int] = inputs["input_ids"][0].tolist()
-        self._reader = engine.reader(inputs)
+        """Nothing is computed yet.
+
+        Args:
+            running: The model.
+            reader: Reads the prompt when it is wanted, and draws what goes on from it.
+            prompt: Its ids.
+            generation: The caller's settings.
+        """
+        self._running, self._reader = running, reader
+        self._prompt, self._generation = prompt, generation
         self._begun = False
         self._prefix, self._prefix_ids = "", list[int]()
         self._accepted: list[int] = []
@@ -75,7 +82,7 @@ class LocalSession:
         return Completion(text, finish_reason)
 
     def _calls(self, ids: list[int]) -> tuple[str, tuple[ToolCall, ...]] | None:
-        tools, tokenizer = self._generation.tools, self._engine.processor.tokenizer
+        tools, tokenizer = self._generation.tools, self._running.processor.tokenizer
         if not tools:
             return None
         written = self._generation.cut(tokenizer.decode(ids, skip_special_tokens=False))
@@ -83,7 +90,7 @@ class LocalSession:
 
     def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
         """Begins an answer with the prefix, then with the accepted sentences as they were drawn."""
-        self._prefix, self._prefix_ids = prefix, self._engine.encode(prefix) if prefix else []
+        self._prefix, self._prefix_ids = prefix, self._running.encode(prefix) if prefix else []
         self._accepted = [token for candidate in accepted for token in candidate.token_ids]
         self._sentence = len(accepted) + 1
         self._prefilled = True
@@ -118,7 +125,7 @@ class LocalSession:
         self._require_prefill()
         before = self._before
         ((end, _),) = self._draw(before, 1, limit=self._room(before))
-        decode = self._engine.decode
+        decode = self._running.decode
         begun = self._prefix + decode(before)[len(decode(self._prefix_ids)) :]
         text = self._generation.cut(begun + end.text)
         return Completion(text.strip(), end.finish_reason or "length")
@@ -142,7 +149,7 @@ class LocalSession:
         Raises:
             EngineError: None at all.
         """
-        budget, context = self._generation.max_tokens, self._engine.context
+        budget, context = self._generation.max_tokens, self._running.context
         room = min(budget, context - len(self._prompt)) - len(before)
         if room < 1:
             raise EngineError(
@@ -169,7 +176,7 @@ class LocalSession:
     def _sampler(
         self, before: list[int], rows: int, limit: int, sampling: Sampling | None
     ) -> LogitsProcessor | None:
-        return self._engine.sampler(
+        return self._running.sampler(
             self._generation,
             sentence=self._sentence if sampling else PLAIN_ANSWER,
             rows=rows,
@@ -182,11 +189,11 @@ class LocalSession:
         self, before: list[int], rows: int, *, at_sentences: bool, follower: Follower | None = None
     ) -> RowEnds:
         return RowEnds(
-            self._engine.decode,
+            self._running.decode,
             before=before,
             start=len(self._prompt) + len(before),
             rows=rows,
-            end_tokens=self._engine.end_tokens,
+            end_tokens=self._running.end_tokens,
             stop=self._generation.stop,
             at_sentences=at_sentences,
             follower=follower,

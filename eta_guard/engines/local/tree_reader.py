@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessorList, StoppingCriteriaList
 
+from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.stopping import RowEnds
 from eta_guard.engines.local.tree import Branch, Tree
 
 if TYPE_CHECKING:
     from transformers import LogitsProcessor
-
-    from eta_guard.engines.local.engine import LocalEngine
 
 
 class Drawing:
@@ -74,9 +73,9 @@ class TreeReader:
     read at all.
     """
 
-    def __init__(self, engine: LocalEngine, inputs: dict[str, Tensor]) -> None:
+    def __init__(self, running: RunningModel, inputs: dict[str, Tensor]) -> None:
         """Takes the model's inputs, one row; nothing is computed yet."""
-        self._engine, self._inputs = engine, inputs
+        self._running, self._inputs = running, inputs
         self._read: Tree | None = None
         self._answer = Branch()
         self._drawing: Drawing | None = None
@@ -85,7 +84,7 @@ class TreeReader:
     @property
     def _tree(self) -> Tree:
         if self._read is None:
-            self._read = self._engine.read_prompt(self._inputs)
+            self._read = self._running.read_prompt(self._inputs)
         return self._read
 
     def restart(self) -> None:
@@ -138,7 +137,7 @@ class TreeReader:
         if not unread and answer.logits is None:
             unread = [ids[-1]]
             answer.columns.pop()
-        with self._engine.turn:
+        with self._running.turn:
             if unread:
                 self._tree.read(answer, unread)
             self._drawing = self._prepared(answer, ids, rows, limit, sampler, ends)
@@ -168,7 +167,7 @@ class TreeReader:
         ends: RowEnds,
     ) -> Drawing:
         drawing = Drawing([after.fork() for _ in range(rows)], ids)
-        self._engine.prepare(
+        self._running.prepare(
             drawing.prepare, self._tree.cache, ids, rows, limit=limit, sampler=sampler, ends=ends
         )
         return drawing
@@ -176,7 +175,7 @@ class TreeReader:
     def _run(self, drawing: Drawing, aside: Drawing | None = None) -> None:
         """Draws every row to its end, and as much of the one aside as that takes."""
         together = len(drawing.rows) + (len(aside.rows) if aside else 0)
-        with self._engine.turn:
+        with self._running.turn:
             while drawing.live:
                 drawing.choose()
                 if aside and drawing.live and aside.live:

@@ -11,12 +11,13 @@ from langchain_core.tracers.base import BaseTracer
 from langgraph.graph import START, MessagesState, StateGraph
 from PIL import Image
 
-from eta_guard import ChatModelEngine, apart
+from eta_guard import ChatModelEngine
 from eta_guard.counts import counting
 from eta_guard.engines.chat_model import engine as chat_model
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Engine, Generation, Sampling
 from eta_guard.request.conversation import read_conversation
+from eta_guard.runs import apart
 from tests.chat_fakes import DRAFT, FakeChat, repairs, says
 from tests.fakes import SAFE, UNSAFE, FakeImages, FakeResponses, Rig, question, verdict_of
 

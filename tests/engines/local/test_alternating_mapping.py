@@ -9,7 +9,6 @@ from torch.nn.functional import cosine_similarity
 from eta_guard.counts import counting
 from eta_guard.engines.local.alternating_mapping import image_token, nearest_tokens
 from eta_guard.engines.local.engine import LocalEngine
-from eta_guard.engines.local.session import LocalSession
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.protocols import Generation, Sampling
 from tests.engines.local.families import BOS, FAMILIES, QUESTION, WORDS, Family, Processor
@@ -59,7 +58,7 @@ def generated(family: Family, embeddings: torch.Tensor, tokens: int) -> str:
 
 def test_the_first_logits_are_those_of_embeddings_mapped_by_hand() -> None:
     family = llava_family()
-    tree = mapped_engine(family).read_prompt(dict(family.inputs))
+    tree = mapped_engine(family).running.read_prompt(dict(family.inputs))
     with torch.no_grad():
         expected = family.model(inputs_embeds=by_hand(family)).logits[0, -1]
         unmapped = family.model(**family.inputs).logits[0, -1]
@@ -72,7 +71,7 @@ def test_the_first_logits_are_those_of_embeddings_mapped_by_hand() -> None:
 @pytest.mark.parametrize("name", ["llava", "internvl", "llama4"])
 def test_the_answer_goes_on_from_what_was_mapped(name: str) -> None:
     family = FAMILIES[name]()
-    opened = LocalSession(mapped_engine(family), dict(family.inputs), Generation(max_tokens=8))
+    opened = mapped_engine(family).begin(dict(family.inputs), Generation(max_tokens=8))
     assert opened.answer().text == generated(family, by_hand(family), 8)
 
 
@@ -103,8 +102,8 @@ def test_a_text_is_read_as_ever() -> None:
     family = llava_family()
     inputs = {"input_ids": torch.tensor([[BOS, *QUESTION]])}
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    plain = LocalEngine(family.model, Processor()).read_prompt(dict(inputs))
-    mapped = mapped_engine(family).read_prompt(dict(inputs))
+    plain = LocalEngine(family.model, Processor()).running.read_prompt(dict(inputs))
+    mapped = mapped_engine(family).running.read_prompt(dict(inputs))
     assert torch.equal(plain.prompt.logits, mapped.prompt.logits)  # type: ignore[arg-type]
 
 
@@ -113,12 +112,12 @@ def test_a_text_is_read_as_ever() -> None:
 def test_a_picture_that_enters_elsewhere_too_is_refused(name: str) -> None:
     """By cross-attention, or once more in deeper layers: mapped it would be by half."""
     family = FAMILIES[name]()
-    opened = LocalSession(mapped_engine(family), dict(family.inputs), Generation(max_tokens=4))
+    opened = mapped_engine(family).begin(dict(family.inputs), Generation(max_tokens=4))
     with pytest.raises(UnsupportedModelError, match="Alternating mapping"):
         opened.answer()
     # What was put on the model for it is gone again.
     unmapped = LocalEngine(family.model, Processor())
-    assert LocalSession(unmapped, dict(family.inputs), Generation(max_tokens=4)).answer().text
+    assert unmapped.begin(dict(family.inputs), Generation(max_tokens=4)).answer().text
 
 
 def test_a_model_without_a_token_for_pictures_is_refused() -> None:
@@ -149,7 +148,7 @@ def test_every_other_family_is_mapped() -> None:
     refused = set()
     for name, build in FAMILIES.items():
         family = build()
-        opened = LocalSession(mapped_engine(family), dict(family.inputs), Generation(max_tokens=2))
+        opened = mapped_engine(family).begin(dict(family.inputs), Generation(max_tokens=2))
         try:
             opened.answer()
         except UnsupportedModelError:

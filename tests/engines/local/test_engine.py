@@ -60,7 +60,7 @@ def test_the_plain_answer_is_what_the_unguarded_model_generates() -> None:
 def test_candidates_are_those_of_an_uncached_computation_in_every_round() -> None:
     opened = session()
     opened.prefill(PREFIX)
-    ids = opened._prompt + engine().encode(PREFIX)
+    ids = opened._prompt + engine().running.encode(PREFIX)
     for sentence in (1, 2, 3):
         candidates = opened.propose(3, SAMPLING)
         draws = uniforms(0, sentence, 3, 12)
@@ -124,7 +124,7 @@ def test_a_draft_in_between_changes_nothing() -> None:
 def test_the_budget_is_kept_to_the_token(budget: int) -> None:
     opened = session(max_tokens=budget)
     opened.prefill(PREFIX)
-    spent = len(engine().encode(PREFIX))
+    spent = len(engine().running.encode(PREFIX))
     reason = None
     while reason is None:
         candidate = opened.propose(3, SAMPLING)[0]
@@ -169,23 +169,23 @@ def test_draws_depend_on_the_seed() -> None:
 def test_candidates_join_to_the_text_of_their_tokens() -> None:
     opened = session()
     opened.prefill(PREFIX)
-    text, ids = PREFIX, engine().encode(PREFIX)
+    text, ids = PREFIX, engine().running.encode(PREFIX)
     for _ in range(3):
         candidate = opened.propose(2, SAMPLING)[1]
         opened.accept(1)
         text += candidate.text
         ids += list(candidate.token_ids)
-    assert text == engine().decode(ids)
+    assert text == engine().running.decode(ids)
 
 
 def test_finish_continues_greedily_after_the_prefix() -> None:
     opened = session(max_tokens=20)
     opened.prefill(PREFIX)
-    ids = opened._prompt + engine().encode(PREFIX)
+    ids = opened._prompt + engine().running.encode(PREFIX)
     greedy: list[int] = []
-    for _ in range(20 - len(engine().encode(PREFIX))):
+    for _ in range(20 - len(engine().running.encode(PREFIX))):
         greedy.append(int(logits(ids + greedy, opened._reader._inputs).argmax()))
-    assert opened.finish().text == (PREFIX + engine().decode(greedy)).strip()
+    assert opened.finish().text == (PREFIX + engine().running.decode(greedy)).strip()
 
 
 def test_an_empty_prefix_searches_from_the_first_character() -> None:
@@ -256,7 +256,7 @@ def test_the_processor_is_given_the_pictures_of_the_conversation() -> None:
 def test_a_conversation_of_several_turns_without_a_picture() -> None:
     turns = [HumanMessage("What is this?"), AIMessage("It is a cup!"), HumanMessage("Dr. Who?")]
     opened: Any = engine().open(read_conversation(turns), Generation(max_tokens=5))
-    prompt = engine().decode(opened._prompt)
+    prompt = engine().running.decode(opened._prompt)
     assert prompt == "USER:What is this?ASSISTANT:It is a cup!USER:Dr. Who?ASSISTANT:"
     assert opened.answer().finish_reason == "length"
 
@@ -307,18 +307,18 @@ def test_a_stop_text_across_two_sentences_ends_the_answer() -> None:
 
 def test_a_character_cut_by_the_limit_is_drawn_whole_in_the_next_sentence() -> None:
     model = engine()
-    ids = [*model.encode(", I"), *model.encode("\u5b57")]
+    ids = [*model.running.encode(", I"), *model.running.encode("\u5b57")]
     assert len(ids) >= 4
     ends = RowEnds(
-        model.decode,
-        before=model.encode(PREFIX),
+        model.running.decode,
+        before=model.running.encode(PREFIX),
         start=0,
         rows=1,
         end_tokens=frozenset(),
         stop=(),
         at_sentences=True,
     )
-    whole = len(model.encode(", I"))
+    whole = len(model.running.encode(", I"))
     end = ends.cut(ids[:-1], final=False)
     assert (end.kept, end.text) == (whole, ", I")
     assert ends.cut(ids, final=False).text == ", I\u5b57"
@@ -368,8 +368,8 @@ def test_an_image_token_that_is_not_special_is_no_picture_either() -> None:
 
 def test_engines_that_wrap_one_model_take_turns() -> None:
     other = engine(1)
-    assert engine().turn is engine().turn
-    assert engine().turn is not other.turn
+    assert engine().running.turn is engine().running.turn
+    assert engine().running.turn is not other.running.turn
 
 
 @pytest.mark.parametrize("ask", ["propose", "finish"])
@@ -385,5 +385,5 @@ def test_a_model_that_shares_no_row_is_not_compiled(
 ) -> None:
     monkeypatch.setattr("eta_guard.engines.local.probe.branches_in_one_row", lambda *_: False)
     model, processor = llava(0)
-    assert LocalEngine(model, processor, compiled=True)._compiled is None
+    assert LocalEngine(model, processor, compiled=True).running.compiled is None
     assert "not compiled" in caplog.text

@@ -12,7 +12,6 @@ from eta_guard.counts import counting
 from eta_guard.engines.local.batch_reader import BatchReader
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.engines.local.sampling import uniforms
-from eta_guard.engines.local.session import LocalSession
 from eta_guard.errors import EngineError, UnsupportedModelError
 from eta_guard.protocols import Generation, Sampling
 from tests.engines.local.families import (
@@ -40,7 +39,7 @@ def family(name: str) -> Family:
 
 def opened(name: str, **settings: Any) -> Any:
     engine = LocalEngine(family(name).model, Processor(), fingerprint=name)
-    return LocalSession(engine, dict(family(name).inputs), Generation(**settings))
+    return engine.begin(dict(family(name).inputs), Generation(**settings))
 
 
 def extended(inputs: Inputs, ids: list[int]) -> Inputs:
@@ -152,7 +151,7 @@ def test_a_text_in_between_is_answered_and_changes_nothing(name: str) -> None:
         session.propose(3, SAMPLING)
         session.accept(1)
     expected, engine = alone.propose(3, SAMPLING), shared._engine
-    assert LocalSession(engine, texts, Generation(max_tokens=20)).answer().text == plain
+    assert engine.begin(texts, Generation(max_tokens=20)).answer().text == plain
     assert shared.propose(3, SAMPLING) == expected
 
 
@@ -176,4 +175,4 @@ def test_a_prompt_that_ends_with_a_picture_is_refused() -> None:
         inputs[name] = inputs[name][:, :-after]
     engine = LocalEngine(family("qwen2_5_vl").model, Processor())
     with pytest.raises(EngineError, match="ends with a picture"):
-        LocalSession(engine, inputs, Generation()).answer()
+        engine.begin(inputs, Generation()).answer()

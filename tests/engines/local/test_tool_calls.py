@@ -14,7 +14,7 @@ from transformers import LogitsProcessor
 
 from eta_guard import ChatLocalVLM, EtaGuard
 from eta_guard.engines.local.engine import LocalEngine
-from eta_guard.engines.local.sampling import PLAIN_ANSWER
+from eta_guard.engines.local.sampling import PLAIN_ANSWER, sampler
 from eta_guard.engines.local.tool_calls import knows_tools, read_calls
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.protocols import Generation
@@ -134,18 +134,22 @@ class Scripted(LocalEngine):
 
     says = ""
 
-    def sampler(self, generation: Generation, **place: Any) -> Any:
+    def __init__(self, model: Any, processor: Any) -> None:
+        super().__init__(model, processor, fingerprint="tiny-llava")
+        self.running.sampler = self._drawn
+
+    def _drawn(self, generation: Generation, **place: Any) -> Any:
         if place["sentence"] != PLAIN_ANSWER:
-            return super().sampler(generation, **place)
+            return sampler(generation, **place)
         end = self.processor.tokenizer.eos_token_id
-        return Forced([*self.encode(self.says), end], place["start"])
+        return Forced([*self.running.encode(self.says), end], place["start"])
 
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     network, processor = llava()
     monkeypatch.setattr(processor, "chat_template", TOOLS_TEMPLATE)
-    return Scripted(network, processor, fingerprint="tiny-llava")
+    return Scripted(network, processor)
 
 
 def prompt_of(engine: LocalEngine, *messages: Any, tools: Any = ()) -> str:

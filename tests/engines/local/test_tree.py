@@ -14,7 +14,6 @@ from eta_guard.engines.local import compiled
 from eta_guard.engines.local.batch_reader import BatchReader
 from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.engines.local.engine import LocalEngine
-from eta_guard.engines.local.session import LocalSession
 from eta_guard.engines.local.tree import Branch, Tree
 from eta_guard.engines.local.tree_reader import TreeReader
 from eta_guard.protocols import Candidate, Generation, Sampling, Watch
@@ -62,7 +61,7 @@ def test_logits_are_those_of_an_uncached_computation(attention: str) -> None:
     before = model.config._attn_implementation
     model.set_attn_implementation(attention)
     try:
-        tree = LocalEngine(model, processor).read_prompt(inputs())
+        tree = LocalEngine(model, processor).running.read_prompt(inputs())
         assert difference(tree.prompt, model, []) <= 1e-5
         answer, said = tree.prompt.fork(), list[int]()
         for pick in (1, 0, 2):
@@ -80,7 +79,7 @@ def test_logits_are_those_of_an_uncached_computation(attention: str) -> None:
 
 def test_two_branches_outlive_a_third_between_them() -> None:
     model, _ = llava(0)
-    tree = engine().read_prompt(inputs())
+    tree = engine().running.read_prompt(inputs())
     branches = [tree.prompt.fork() for _ in TEXTS]
     read(tree, branches, TEXTS)
     tree.keep([branches[0], branches[2]])
@@ -209,8 +208,8 @@ def test_compiled_steps_give_the_same_answers(monkeypatch: pytest.MonkeyPatch) -
         assert searched(one) == searched(two)
         assert one.finish() == two.finish()
         del one
-    assert fast._compiled is not None
-    free = fast._compiled._free
+    assert fast.running.compiled is not None
+    free = fast.running.compiled._free
     assert len(free) > 1
     assert all(len(rows) == 1 for rows in free.values())
 
@@ -223,7 +222,7 @@ def test_compiled_steps_are_counted_with_their_full_width() -> None:
     tally, _, _ = counted(opened, 5)
     steps = int(tally["vlm_forwards"])
     assert steps > 5
-    assert tally["vlm_positions"] <= 5 * (steps - 1) + len(engine().encode(PREFIX))
+    assert tally["vlm_positions"] <= 5 * (steps - 1) + len(engine().running.encode(PREFIX))
 
 
 @pytest.mark.parametrize("budget", [60, 45])
@@ -347,6 +346,6 @@ def test_a_prompt_read_in_chunks_is_answered_alike(monkeypatch: pytest.MonkeyPat
     chunked = engine()
     texts = {"input_ids": torch.tensor([list(range(40, 120))])}
     texts["attention_mask"] = torch.ones_like(texts["input_ids"])
-    expected = LocalSession(chunked, texts, Generation(max_tokens=20)).answer()
+    expected = chunked.begin(texts, Generation(max_tokens=20)).answer()
     monkeypatch.setattr(chunked.model.generation_config, "prefill_chunk_size", 32)
-    assert LocalSession(chunked, texts, Generation(max_tokens=20)).answer() == expected
+    assert chunked.begin(texts, Generation(max_tokens=20)).answer() == expected

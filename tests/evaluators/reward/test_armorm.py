@@ -21,8 +21,7 @@ from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.evaluators.reward.load import load_response_evaluator
 from eta_guard.prompts import POST_PROMPT, SEARCH_PROMPT
 from eta_guard.protocols import ResponseEvaluator
-
-from .tiny_models import llama3_tokenizer, without_masks
+from tests.evaluators.tiny_models import llama3_tokenizer, without_masks
 
 PATTERN = [128009, 128006, 78191, 128007, 271]
 HEADS = {

@@ -37,8 +37,7 @@ from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.evaluators.reward.load import load_response_evaluator
 from eta_guard.prompts import POST_PROMPT, SEARCH_PROMPT
 from eta_guard.protocols import ResponseEvaluator
-
-from .tiny_models import chat_tokenizer, without_masks
+from tests.evaluators.tiny_models import chat_tokenizer, without_masks
 
 PREFIX = "As an AI assistant"
 ROUNDS = [
