@@ -143,3 +143,15 @@ def load_weights(model_class: Any, name: str, **options: Any) -> Any:
             hint="Pass a checkpoint that was trained as one, with its head.",
         )
     return model
+
+
+def silence_libraries() -> None:
+    """Keeps the libraries' bars and advice out of a display that has a progress line of its own."""
+    import huggingface_hub.utils.logging
+    import transformers.utils.logging
+
+    hub: Any = huggingface_hub.utils.logging
+    library: Any = transformers.utils.logging
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    hub.set_verbosity_error()

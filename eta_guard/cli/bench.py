@@ -112,7 +112,8 @@ def _measured(
 ) -> dict[str, Any]:
     from eta_guard.bench import run
     from eta_guard.bench import sweep as sweeping
-    from eta_guard.cli.loading import checked_device, silence_libraries, torch_dtype
+    from eta_guard.cli.loading import checked_device, torch_dtype
+    from eta_guard.loading import silence_libraries
 
     silence_libraries()
     where: dict[str, Any] = {"device": checked_device(device), "dtype": torch_dtype(dtype)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eta_guard import pretrained
 from eta_guard.cli.console import status
@@ -36,6 +36,8 @@ def load_models(choice: ModelChoice) -> pretrained.Parts:
         ModelLoadError: Weights are missing, or there is no such device.
     """
     with status("Starting") as say:
+        from eta_guard.loading import silence_libraries
+
         silence_libraries()
         if choice.only_embedded:
             import torch
@@ -51,18 +53,6 @@ def load_models(choice: ModelChoice) -> pretrained.Parts:
             dtype=torch_dtype(choice.dtype),
             progress=lambda what: say(_shortened(what)),
         )
-
-
-def silence_libraries() -> None:
-    """Their bars and advice would break into a display that has a progress line of its own."""
-    import huggingface_hub.utils.logging
-    import transformers.utils.logging
-
-    hub: Any = huggingface_hub.utils.logging
-    library: Any = transformers.utils.logging
-    library.set_verbosity_error()
-    library.disable_progress_bar()
-    hub.set_verbosity_error()
 
 
 def checked_device(device: str | None) -> str | None:

@@ -66,7 +66,7 @@ def in_processes(cases: Sequence[SuiteCase], setup: Setup, *, workers: int) -> I
 
 def _begin(setup: Setup, threads: int) -> None:
     global _runner
-    from eta_guard.cli.loading import silence_libraries
+    from eta_guard.loading import silence_libraries
 
     silence_libraries()
     import torch
