@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eta_guard.cli.console import stderr
 from eta_guard.cli.options import ModelChoice
-from eta_guard.cli.processes import cores, in_processes
+from eta_guard.evaluation.spread.processes import cores, in_processes
 
 if TYPE_CHECKING:
     from eta_guard.evaluation.cases import SuiteCase
@@ -73,7 +73,7 @@ def _run_here(
 def _spread(
     cases: Sequence[SuiteCase], setup: Setup, address: str, workers: int
 ) -> Iterator[CaseRecord]:
-    from eta_guard.evaluation.spread import spread
+    from eta_guard.evaluation.spread.ray_workers import spread
 
     # Ray tells of workers that died on stdout, where nothing but the result belongs.
     with redirect_stdout(sys.stderr):

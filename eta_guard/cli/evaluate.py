@@ -90,7 +90,7 @@ def evaluate(
     The embedded suite has 400 hazardous and 400 safe held-out pictures and 100 hazards that are
     named in the question alone; the grammar of the embedded world judges the answers.
     """
-    from eta_guard.evaluation.report import row
+    from eta_guard.evaluation.figures.rows import row
 
     choice = ModelChoice(assembly, model, clip, reward, device, dtype)
     rules = read_policy(policy, settings, None)
@@ -128,7 +128,7 @@ def evaluate(
 def _as_json(
     suite: str, split: Split, setup: Setup, rows: list[Any], comparisons: list[Any]
 ) -> dict[str, Any]:
-    from eta_guard.evaluation import paper
+    from eta_guard.evaluation.figures import paper
 
     return {
         "suite": suite,
@@ -141,7 +141,7 @@ def _as_json(
 
 
 def _comparisons(setup: Setup, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
-    from eta_guard.evaluation.comparisons import comparison
+    from eta_guard.evaluation.figures.comparisons import comparison
 
     return [comparison(":".join(pair), records) for pair in setup.comparisons]
 

@@ -89,7 +89,7 @@ def make_setup(
     """
     from eta_guard.errors import InputError
     from eta_guard.evaluation.judges.choose import KINDS
-    from eta_guard.evaluation.methods import METHODS, STANDARD
+    from eta_guard.evaluation.methods.catalogue import METHODS, STANDARD
     from eta_guard.evaluation.setup import Setup
 
     if judge is None and suite != "embedded":

@@ -10,9 +10,9 @@ from typing import Any
 
 from eta_guard import pretrained
 from eta_guard.errors import InputError
+from eta_guard.evaluation.case_runner import Runner
 from eta_guard.evaluation.judges.choose import load_judge, load_model
-from eta_guard.evaluation.methods import STANDARD, method_named
-from eta_guard.evaluation.runner import Runner
+from eta_guard.evaluation.methods.catalogue import STANDARD, method_named
 from eta_guard.policy import GuardPolicy
 
 

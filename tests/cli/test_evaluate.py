@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eta_guard.evaluation.runner import Runner
+from eta_guard.evaluation.case_runner import Runner
 from eta_guard.pretrained import Parts
 from tests.cli.conftest import Models, Run
 from tests.fakes import DRAFT
@@ -248,7 +248,7 @@ def test_ray_has_an_address_or_none(
         }
         return map(setup.runner(parts).run, cases)
 
-    monkeypatch.setattr("eta_guard.evaluation.spread.spread", spread)
+    monkeypatch.setattr("eta_guard.evaluation.spread.ray_workers.spread", spread)
     shared = ("--limit", "1", "--method", "plain", "--json", "--workers", "3")
     result = run("evaluate", *arguments, *shared)
     assert (result.code, result.err) == (0, "")

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from eta_guard import GuardPolicy
-from eta_guard.evaluation import paper
 from eta_guard.evaluation.cases import SuiteCase
-from eta_guard.evaluation.comparisons import comparison
+from eta_guard.evaluation.figures import paper
+from eta_guard.evaluation.figures.comparisons import comparison
+from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.page.cases import group_of
 from eta_guard.evaluation.page.write import write_report
 from eta_guard.evaluation.records import CaseRecord
-from eta_guard.evaluation.report import row
 from eta_guard.evaluation.setup import Setup
 from tests.evaluation.conftest import answer, record
 

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from eta_guard.evaluation import paper
 from eta_guard.evaluation.cases import SuiteCase
+from eta_guard.evaluation.figures import paper
 from eta_guard.evaluation.page import charts
 from eta_guard.evaluation.page.cases import pick
 from eta_guard.evaluation.page.scores import score_charts

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from eta_guard.errors import EngineError
 
 if TYPE_CHECKING:
+    from eta_guard.evaluation.case_runner import Runner
     from eta_guard.evaluation.cases import SuiteCase
     from eta_guard.evaluation.records import CaseRecord
-    from eta_guard.evaluation.runner import Runner
     from eta_guard.evaluation.setup import Setup
 
 _runner: Runner | None = None

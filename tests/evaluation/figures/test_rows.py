@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from eta_guard.evaluation.comparisons import comparison
-from eta_guard.evaluation.report import row
+from eta_guard.evaluation.figures.comparisons import comparison
+from eta_guard.evaluation.figures.rows import row
 from tests.evaluation.conftest import answer, record
 
 

@@ -6,11 +6,11 @@ import pytest
 from langchain_core.messages import SystemMessage
 
 from eta_guard.errors import EngineError, ImageInputError, InputError
+from eta_guard.evaluation.case_runner import Runner, holds
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.judges.protocol import Judgement
-from eta_guard.evaluation.methods import STANDARD
+from eta_guard.evaluation.methods.catalogue import STANDARD
 from eta_guard.evaluation.records import CaseRecord
-from eta_guard.evaluation.runner import Runner, holds
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts
 from tests.cli.conftest import picture

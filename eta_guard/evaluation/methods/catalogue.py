@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import SystemMessage
 
 from eta_guard.errors import InputError
-from eta_guard.evaluation.trial import Drawn, Scored, Trial
+from eta_guard.evaluation.methods.trial import Drawn, Scored, Trial
 
 Method = Callable[[Trial], Drawn]
 

@@ -13,7 +13,7 @@ from eta_guard.errors import InputError
 from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.results import ResultsFile
 from eta_guard.evaluation.setup import Setup
-from eta_guard.evaluation.spread import spread
+from eta_guard.evaluation.spread.ray_workers import spread
 from eta_guard.evaluation.suites.catalogue import read_suite
 
 pytestmark = [

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from eta_guard import GuardPolicy, embedded
-from eta_guard.cli.processes import cores, in_processes
-from eta_guard.evaluation.methods import METHODS
-from eta_guard.evaluation.report import row
+from eta_guard.evaluation.figures.rows import row
+from eta_guard.evaluation.methods.catalogue import METHODS
 from eta_guard.evaluation.setup import Setup
+from eta_guard.evaluation.spread.processes import cores, in_processes
 from eta_guard.evaluation.suites.catalogue import read_suite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]

@@ -7,19 +7,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from eta_guard import GuardPolicy
-from eta_guard.cli import asking
-from eta_guard.cli.processes import cores, in_processes
 from eta_guard.errors import EngineError, ImageInputError
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.setup import Setup
+from eta_guard.evaluation.spread.processes import cores, in_processes
 from eta_guard.evaluation.suites.catalogue import read_suite
-from tests.cli.conftest import Models, Run
-from tests.evaluation.test_spread import told
+from tests.evaluation.spread.test_ray_workers import told
 
 SETUP = Setup(
     judge="grammar",
@@ -82,32 +79,6 @@ def test_an_error_comes_out_as_in_one_process(tmp_path: Path) -> None:
     missing = SuiteCase("1", "What?", hazardous=True, kind="own", image=tmp_path / "gone.png")
     with pytest.raises(ImageInputError, match=r"gone\.png .*Complete the copy"):
         list(in_processes([missing], SETUP, workers=2))
-
-
-def test_there_is_a_process_a_core_only_where_that_pays(
-    run: Run, models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-
-    def here(cases: Any, setup: Setup, *, workers: int) -> Any:
-        asked.append(workers)
-        parts: Any = models.load("embedded", progress=lambda what: None)
-        return map(setup.runner(parts).run, cases)
-
-    monkeypatch.setattr(asking, "in_processes", here)
-    monkeypatch.setattr(asking, "cores", lambda: 3)
-    monkeypatch.setattr(asking, "FEW", 4)
-    shared = ("evaluate", "--method", "plain", "--json", "--limit")
-    for arguments, workers in (
-        (("1",), []),
-        (("2",), [3]),
-        (("2", "--workers", "1"), []),
-        (("1", "--workers", "2"), [2]),
-        (("2", "--clip", "another"), []),
-    ):
-        asked.clear()
-        assert run(*shared, *arguments).code == 0
-        assert asked == workers
 
 
 def test_cores_are_those_that_may_be_used() -> None:

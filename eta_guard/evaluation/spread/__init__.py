@@ -1,0 +1,1 @@
+"""Ways to spread a run: over this process alone, processes of this machine, or Ray workers."""
