@@ -28,6 +28,7 @@ from transformers import DynamicCache
 from eta_guard import counts
 from eta_guard.bench.engine import BenchEngine
 from eta_guard.bench.models import Models
+from eta_guard.cache_argument import cache_argument
 from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.policy import GuardPolicy
@@ -145,9 +146,9 @@ class PublishedProcedure:
         while len(drawn) < limit:
             out = self._models.chat(
                 **(step or {"input_ids": row[:, -1:]}),
-                past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{cache_argument(type(self._models.chat)): cache},
             )
             step = {}
             token = sampler(row, out.logits[:, -1]).argmax(dim=-1, keepdim=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from eta_guard import counts
+from eta_guard.cache_argument import cache_argument
 from eta_guard.engines.local.tree import Tree, TreeLayer
 
 ROUND = 512
@@ -67,7 +68,7 @@ class CompiledDecoding:
 
     def __init__(self, model: Any) -> None:
         """Compiles nothing yet; that comes with the first step of each width."""
-        self._model = model
+        self._model, self._cache = model, cache_argument(type(model))
         self._free: dict[int, list[DynamicCache]] = defaultdict(list)
         self._step = torch.compile(
             self._forward, mode="reduce-overhead", fullgraph=True, dynamic=False
@@ -115,8 +116,8 @@ class CompiledDecoding:
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=row,
             use_cache=True,
+            **{self._cache: row},
         )
         logits: Tensor = out.logits[0]
         return logits

@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.cache_utils import Cache
 
+from eta_guard.cache_argument import generation_argument
 from eta_guard.engines.local import alternating_mapping as mapping
 from eta_guard.engines.local.caches import ModelState, plain_attention
 from eta_guard.engines.local.compiled import CompiledDecoding, CompiledTree
@@ -113,8 +114,8 @@ class RunningModel:
         with self.turn:
             for holder, offset in zip(self._offset_holders, state.offsets, strict=False):
                 holder.rope_deltas = offset
-            out = self._generate(past_key_values=state.cache, **arguments)
-            state.cache = out.past_key_values
+            out = self._generate(**{generation_argument(): state.cache}, **arguments)
+            state.cache = out[generation_argument()]
             state.offsets = [holder.rope_deltas for holder in self._offset_holders]
         ids: torch.Tensor = out.sequences
         return ids.cpu()
@@ -138,7 +139,8 @@ class RunningModel:
                 hook.remove()
             # The last: a prompt may be read in chunks.
             position = found[-1] if found else None
-            if position is None or not plain_attention(out.past_key_values):
+            cache: Cache = out[generation_argument()]
+            if position is None or not plain_attention(cache):
                 raise EngineError(
                     "The model keeps more of this prompt than plain attention does.",
                     hint="Report the model; its other prompts are not affected.",
@@ -149,7 +151,7 @@ class RunningModel:
                     "The prompt ends with a picture, after which positions are not counted on.",
                     hint="Use a chat template that puts some text at the prompt's end.",
                 )
-            read = (self.model, out.past_key_values, position[..., -1:], out.logits[0][0].float())
+            read = (self.model, cache, position[..., -1:], out.logits[0][0].float())
             return CompiledTree(self.compiled, *read) if self.compiled else Tree(*read)
 
     @torch.no_grad()
@@ -179,12 +181,12 @@ class RunningModel:
         with self.turn:
             self._generate(
                 custom_generate=take,
-                past_key_values=cache,
                 input_ids=torch.tensor([ids] * rows),
                 attention_mask=torch.ones(rows, len(ids), dtype=torch.long),
                 max_new_tokens=limit,
                 logits_processor=LogitsProcessorList([sampler] if sampler else []),
                 stopping_criteria=StoppingCriteriaList([ends]),
+                **{generation_argument(): cache},
             )
 
     def _generate(self, **arguments: Any) -> Any:

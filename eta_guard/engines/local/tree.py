@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from eta_guard import counts
+from eta_guard.cache_argument import cache_argument
 
 SLACK = 8
 """A full row grows by an eighth of the prompt, so that little lies idle and growing is rare."""
@@ -202,8 +203,8 @@ class Tree:
             input_ids=self._row(ids),
             attention_mask=self._mask(sees, total),
             position_ids=self._next_position + self._row(depths),
-            past_key_values=self._cache,
             use_cache=True,
+            **{cache_argument(type(self._model)): self._cache},
         )
         logits: Tensor = out.logits[0].float()
         return logits

@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from eta_guard import counts
+from eta_guard.cache_argument import cache_argument
 from eta_guard.evaluators.reward.token_tree import TokenTree
 
 
@@ -72,12 +73,12 @@ class CachedBackbone:
 
     Args:
         model: Takes ``input_ids``, ``position_ids``, a four-dimensional ``attention_mask``,
-            ``past_key_values`` and ``use_cache``, and returns ``last_hidden_state``; every layer
+            a cache and ``use_cache``, and returns ``last_hidden_state``; every layer
             of its cache keeps all positions.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._model = model
+        self._model, self._cache = model, cache_argument(type(model))
         parameter = next(model.parameters())
         self._device, self._dtype = parameter.device, parameter.dtype
 
@@ -92,7 +93,7 @@ class CachedBackbone:
             input_ids=torch.tensor([tree.ids], device=self._device),
             position_ids=torch.tensor([tree.positions], device=self._device),
             attention_mask=tree.mask(self._dtype).to(self._device),
-            past_key_values=cache,
             use_cache=True,
+            **{self._cache: cache},
         )
         return Run(list(rows), tree, output.last_hidden_state[0], cache)
