@@ -71,12 +71,17 @@ class LocalEngine:
             mapping.image_token(self.model)
             self.fingerprint += f"+{mapping.NAME}"
         with self.running.turn, counts.counting():  # what is tried out is nobody's cost
-            self._shares_a_row = self._try_out()
-        if compiled and not self._shares_a_row:
+            why_not = self._try_out()
+        self._shares_a_row = why_not is None
+        if why_not is not None:
             logger.warning(
-                "The model's candidates cannot share a row, so that its steps are not compiled."
+                "%s: candidates are drawn as a batch over copies of the cache, which is slower%s;"
+                " sharing a row was tried out: %s.",
+                self.fingerprint,
+                ", and steps are not compiled" if compiled else "",
+                why_not,
             )
-        if compiled and self._shares_a_row:
+        elif compiled:
             self.running.compiled = CompiledDecoding(self.model)
 
     @classmethod
@@ -148,8 +153,8 @@ class LocalEngine:
         """Whether the model's chat template has a place for tools."""
         return knows_tools(self.processor)
 
-    def _try_out(self) -> bool:
-        """Whether the candidates of a sentence can share one row.
+    def _try_out(self) -> str | None:
+        """Why the candidates of a sentence cannot share one row; None if they can.
 
         Raises:
             UnsupportedModelError: The model does not read from left to right.
@@ -161,7 +166,7 @@ class LocalEngine:
                 " an answer that is begun for it would be read as prompt.",
                 hint="Use a decoder that reads from left to right.",
             )
-        return probe.branches_in_one_row(self.model, ids, self.running.read_prompt)
+        return probe.why_no_shared_row(self.model, ids, self.running.read_prompt)
 
 
 def _check_model(model: Any) -> None:

@@ -33,8 +33,8 @@ def reads_ahead(model: Any, ids: Sequence[int]) -> bool:
 
 
 @torch.no_grad()
-def branches_in_one_row(model: Any, ids: Sequence[int], read_prompt: ReadPrompt) -> bool:
-    """Whether branches of one row are read as each would be by itself.
+def why_no_shared_row(model: Any, ids: Sequence[int], read_prompt: ReadPrompt) -> str | None:
+    """Why branches of one row are not read as each would be by itself; None if they are.
 
     Args:
         model: Of the engine.
@@ -46,16 +46,24 @@ def branches_in_one_row(model: Any, ids: Sequence[int], read_prompt: ReadPrompt)
         packed = _packed(read_prompt, prompt, one, two)
         moved = _packed(read_prompt, prompt, one, two, further=FURTHER)
     # A model that cannot be run this way says so in any way: a TypeError for an argument, an
-    # IndexError or a RuntimeError for the shape of a mask.
-    except Exception:
-        return False
+    # IndexError or a RuntimeError for the shape of a mask. A warning that has been made an error is
+    # no such answer.
+    except Warning:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
     alone = torch.stack([_last_logits(model, prompt + text) for text in (one, two)])
     # What the second would be if it saw the first, and what both are at other positions: noise must
     # be far smaller than such faults, which half precision could hide.
     leaked = _last_logits(model, prompt + one + two)
     faults = ((leaked - alone[1]).abs().max(), (moved - packed).abs().max())
     noise = (packed - alone).abs().max()
-    return bool(noise < min(faults) / 4) and _close(packed, alone, _tolerance(model.dtype))
+    if noise >= min(faults) / 4 or not _close(packed, alone, _tolerance(model.dtype)):
+        return (
+            f"logits differ by {noise:.2g} from those of a text by itself, where a branch that saw"
+            f" another, or stood elsewhere, would differ by {min(faults):.2g}"
+        )
+    return None
 
 
 def _packed(

@@ -6,6 +6,7 @@ forward over the whole text everywhere else. Which of the two is tried out, not 
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Self
 
 import torch
@@ -30,6 +31,8 @@ from eta_guard.loading import (
     pick_device,
     weights_fingerprint,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class RewardResponseEvaluator:
@@ -57,7 +60,15 @@ class RewardResponseEvaluator:
         self._model = model
         self._fingerprint = fingerprint
         self._chat = ChatTokens(tokenizer, model.config)
-        self._starts = incremental_starts(model, self._chat)
+        found = incremental_starts(model, self._chat)
+        self._starts = None if isinstance(found, str) else found
+        if isinstance(found, str):
+            logger.warning(
+                "%s: every score reads a whole text, which is slower; reading new tokens alone was"
+                " tried out: %s.",
+                fingerprint,
+                found,
+            )
 
     @classmethod
     def from_pretrained(

@@ -27,24 +27,30 @@ _PROMPT = "Is it safe?"
 _ROUNDS = (["One two three. Four five.", "Six."], [" Six.", ".\n\nSeven", " One two."])
 
 
-def incremental_starts(model: PreTrainedModel, chat: ChatTokens) -> PromptStarts | None:
-    """What incremental sessions need, if the model gives the same scores that way."""
+def incremental_starts(model: PreTrainedModel, chat: ChatTokens) -> PromptStarts | str:
+    """What incremental sessions need, or why the model does not give the same scores that way."""
+    head = _score_head(model)
+    if head is None:
+        return "it has no linear head named score or classifier"
+    if not _keeps_all_positions(model.config):
+        return "not every layer's cache keeps all positions"
+    starts = PromptStarts(CachedBackbone(model.base_model), chat, lambda *_: _read_by(head))
     try:
         with counts.counting(), torch.inference_mode():  # what is tried out is nobody's cost
-            head = _score_head(model)
-            if head is None or not _keeps_all_positions(model.config):
-                return None
-            starts = PromptStarts(CachedBackbone(model.base_model), chat, lambda *_: _read_by(head))
-            exact = (
-                _looks_back_only(model.base_model, chat)
-                and reads_trees(model.base_model, chat)
-                and _agrees(model, starts)
-            )
-            return starts if exact else None
+            if not _looks_back_only(model.base_model, chat):
+                return "an earlier token sees a later one"
+            if not reads_trees(model.base_model, chat):
+                return "it does not heed a mask, or positions, that keep texts in one row apart"
+            if not _agrees(model, starts):
+                return "its scores differ from those of whole texts"
     # A model that cannot be run this way says so in any way: TypeError for an argument that it
-    # does not take, AttributeError for a cache that it does not fill, IndexError, ValueError.
-    except Exception:
-        return None
+    # does not take, AttributeError for a cache that it does not fill, IndexError, ValueError. A
+    # warning that has been made an error is no such answer.
+    except Warning:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return starts
 
 
 def reads_trees(backbone: nn.Module, chat: ChatTokens) -> bool:

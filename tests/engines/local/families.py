@@ -36,6 +36,19 @@ class Family:
     inputs: Inputs
 
 
+def why_not(family: Family) -> str | None:
+    """Why the installed transformers cannot run a family by itself; None where it can.
+
+    Release 5.24 looks for ``image_outputs`` where Llama 4's language model returns none.
+    """
+    try:
+        with torch.no_grad():
+            family.model(**family.inputs)
+    except AttributeError as error:
+        return f"transformers {transformers.__version__} cannot run it: {error}"
+    return None
+
+
 def _config(name: str, **settings: Any) -> Any:
     return getattr(transformers, name)(**settings)
 

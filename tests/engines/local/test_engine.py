@@ -383,7 +383,34 @@ def test_an_answer_that_was_not_begun_is_not_continued(ask: str) -> None:
 def test_a_model_that_shares_no_row_is_not_compiled(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("eta_guard.engines.local.probe.branches_in_one_row", lambda *_: False)
+    monkeypatch.setattr("eta_guard.engines.local.probe.why_no_shared_row", lambda *_: "placeholder")
     model, processor = llava(0)
     assert LocalEngine(model, processor, compiled=True).running.compiled is None
     assert "not compiled" in caplog.text
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, error: Exception) -> LocalEngine:
+    """An engine over a model that fails in trying out whether candidates can share a row."""
+
+    def packed(*_: object, **__: object) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr("eta_guard.engines.local.probe._packed", packed)
+    model, processor = llava(0)
+    return LocalEngine(model, processor, fingerprint="tiny")
+
+
+def test_why_a_row_is_not_shared_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused(monkeypatch, TypeError("placeholder"))
+    (record,) = caplog.records
+    assert "tiny" in record.getMessage()
+    assert "TypeError: placeholder" in record.getMessage()
+
+
+def test_a_warning_that_is_an_error_is_no_reason_for_the_slow_route(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(FutureWarning):
+        refused(monkeypatch, FutureWarning("placeholder"))

@@ -394,13 +394,26 @@ def alibi(tokenizer: PreTrainedTokenizerFast) -> Any:
     return build(BloomForSequenceClassification, config)
 
 
-@pytest.mark.parametrize("family", [bert, sliding, gemma2, alibi, both_ways])
+@pytest.mark.parametrize(
+    ("family", "reason"),
+    [
+        (bert, "an earlier token sees a later one"),
+        (sliding, "not every layer's cache keeps all positions"),
+        (gemma2, "not every layer's cache keeps all positions"),
+        (alibi, "ValueError"),
+        (both_ways, "an earlier token sees a later one"),
+    ],
+)
 def test_the_whole_text_is_read_where_a_cache_would_be_wrong(
-    tokenizer: PreTrainedTokenizerFast, family: Any
+    tokenizer: PreTrainedTokenizerFast,
+    family: Any,
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = family(tokenizer)
     evaluator = evaluator_of(model, tokenizer)
     assert not evaluator.incremental
+    assert reason in caplog.text
     if family is both_ways:  # it has no padding mask left; alone, rows are right
         evaluator._chat.pad_id = None
     with counts.counting() as tally:
