@@ -10,8 +10,8 @@ import typer
 
 from eta_guard.cli import options
 from eta_guard.cli import suite_options as suites
-from eta_guard.cli.asking import answered
 from eta_guard.cli.console import print_json, stdout
+from eta_guard.cli.finishing import finished
 from eta_guard.cli.options import ModelChoice, read_policy
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def calibrate(
     choice = ModelChoice(assembly, model, clip, reward, device, dtype)
     rules = read_policy(policy, settings, None)
     setup = suites.make_setup(choice, rules, suite, judge, methods=("plain",))
-    cases = suites.read_cases(suite, data, split, limit)
-    kept = suites.open_results(out, suite, split, setup)
-    found = choose(answered(cases, setup, choice, kept, workers=workers), target, rules)
+    spread = suites.make_spread(choice, workers)
+    run = suites.make_run(setup, suite, data, split, limit, out, spread)
+    found = choose(finished(run), target, rules)
     if save is not None:
         _save(save, found, suite)
     if json:

@@ -10,16 +10,15 @@ from typer.core import TyperCommand
 
 from eta_guard.cli import options
 from eta_guard.cli import suite_options as suites
-from eta_guard.cli.asking import answered
 from eta_guard.cli.console import print_json, stdout
+from eta_guard.cli.finishing import finished
 from eta_guard.cli.options import ModelChoice, read_policy
 from eta_guard.cli.suite_options import RUN, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from eta_guard.evaluation.records import CaseRecord
-    from eta_guard.evaluation.setup import Setup
+    from eta_guard.evaluation.run import EvaluationRun
 
 
 class Command(TyperCommand):
@@ -90,34 +89,22 @@ def evaluate(
     The embedded suite has 400 hazardous and 400 safe held-out pictures and 100 hazards that are
     named in the question alone; the grammar of the embedded world judges the answers.
     """
-    from eta_guard.evaluation.figures.rows import row
-
     choice = ModelChoice(assembly, model, clip, reward, device, dtype)
     rules = read_policy(policy, settings, None)
     setup = suites.make_setup(choice, rules, suite, judge, method, win_tie, judge_template)
-    cases = suites.read_cases(suite, data, split, limit)
-    results = suites.open_results(out, suite, split, setup)
-    records = answered(cases, setup, choice, results, ray=ray, workers=workers)
-    rows = [row(name, records) for name in setup.methods]
-    comparisons = _comparisons(setup, records)
+    spread = suites.make_spread(choice, workers, ray)
+    run = suites.make_run(setup, suite, data, split, limit, out, spread)
+    finished(run)
+    figures = run.figures()
     if report is not None:
-        from eta_guard.evaluation.page.write import write_report
-
-        write_report(
-            report,
-            suite=suite,
-            setup=setup,
-            rows=rows,
-            comparisons=comparisons,
-            records=records,
-            cases=cases,
-        )
+        run.write_page(report)
     if json:
-        print_json(_as_json(suite, split, setup, rows, comparisons))
+        print_json(figures)
         return
     from eta_guard.cli.figures import tables
 
-    for table in tables(_title(rows[0], suite, split), rows, comparisons):
+    title = _title(figures["rows"][0], run)
+    for table in tables(title, figures["rows"], figures["comparisons"]):
         stdout().print(table)
     if choice.only_embedded:
         stdout().print(
@@ -125,29 +112,8 @@ def evaluate(
         )
 
 
-def _as_json(
-    suite: str, split: Split, setup: Setup, rows: list[Any], comparisons: list[Any]
-) -> dict[str, Any]:
-    from eta_guard.evaluation.figures import paper
-
-    return {
-        "suite": suite,
-        "split": split.value if suite == "embedded" else None,
-        "judge": setup.judge,
-        "rows": rows,
-        "comparisons": comparisons,
-        "paper": paper.beside(suite, setup.models, setup.judge),
-    }
-
-
-def _comparisons(setup: Setup, records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
-    from eta_guard.evaluation.figures.comparisons import comparison
-
-    return [comparison(":".join(pair), records) for pair in setup.comparisons]
-
-
-def _title(first: dict[str, Any], suite: str, split: Split) -> str:
-    name = split.value if suite == "embedded" else suite
+def _title(first: Mapping[str, Any], run: EvaluationRun) -> str:
+    name = run.suite.split or run.suite.name
     return (
         f"{first['hazard_n']} hazardous pictures, {first['text_hazard_n']} hazards in text,"
         f" {first['safe_n']} safe requests ({name}); with 95 % intervals"

@@ -22,17 +22,15 @@ LINE_EVERY = 60.0
 
 
 @contextmanager
-def progress(what: str, done: int, total: int) -> Iterator[Callable[[], None]]:
-    """Yields a function to be called after each case.
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that is told how many cases are done, and how many there are.
 
-    Args:
-        what: What is going on.
-        done: Cases that were done before.
-        total: All cases.
+    It shows nothing before it is called first, so that the models may be loaded under a display
+    of their own.
     """
     console = stderr()
     if not console.is_terminal:
-        yield _Lines(what, done, total)
+        yield _Lines(what)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -42,26 +40,37 @@ def progress(what: str, done: int, total: int) -> Iterator[Callable[[], None]]:
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, completed=done, total=total)
-        yield lambda: bar.advance(task)
+    bar = Progress(*columns, console=console, transient=True)
+
+    def told(done: int, total: int) -> None:
+        if not bar.tasks:
+            bar.add_task(what, completed=done, total=total)
+            bar.start()
+        bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield told
+    finally:
+        if bar.tasks:
+            bar.stop()
 
 
 class _Lines:
-    def __init__(self, what: str, done: int, total: int) -> None:
-        self._what, self._total = what, total
-        self._before = self._done = done
-        self._begun = self._told = time.monotonic()
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._before: int | None = None
+        self._begun = self._told = 0.0
 
-    def __call__(self) -> None:
-        self._done += 1
+    def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        if self._before is None:
+            self._before = done
+            self._begun = self._told = now
         if now - self._told < LINE_EVERY:
             return
         self._told = now
-        each = (now - self._begun) / (self._done - self._before)
-        left = each * (self._total - self._done) / 60
+        each = (now - self._begun) / (done - self._before)
+        left = each * (total - done) / 60
         stderr().print(
-            f"{self._what}: {self._done} of {self._total}, about {left:.0f} min left",
-            soft_wrap=True,
+            f"{self._what}: {done} of {total}, about {left:.0f} min left", soft_wrap=True
         )

@@ -1,9 +1,10 @@
-"""The options of commands that ask a suite, and what they amount to: a setup, cases, results."""
+"""The options of commands that ask a suite, and what they amount to: a setup and a run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,9 @@ import typer
 from eta_guard.cli.options import ModelChoice
 
 if TYPE_CHECKING:
-    from eta_guard.evaluation.cases import SuiteCase
-    from eta_guard.evaluation.results import ResultsFile
+    from eta_guard.evaluation.run import EvaluationRun
     from eta_guard.evaluation.setup import Setup
+    from eta_guard.evaluation.spread.protocol import Spread
     from eta_guard.policy import GuardPolicy
 
 
@@ -115,18 +116,38 @@ def make_setup(
     )
 
 
-def read_cases(suite: str, data: Path | None, split: Split, limit: int | None) -> list[SuiteCase]:
-    """The cases that the options ask for."""
+def make_run(
+    setup: Setup,
+    suite: str,
+    data: Path | None,
+    split: Split,
+    limit: int | None,
+    out: Path | None,
+    spread: Spread,
+) -> EvaluationRun:
+    """The run that the options ask for, or the same one so far."""
+    from eta_guard.evaluation.run import EvaluationRun
     from eta_guard.evaluation.suites.catalogue import read_suite
 
-    return read_suite(suite, data=data, split=split.value, limit=limit)
+    read = read_suite(suite, data=data, split=split.value, limit=limit)
+    return EvaluationRun(read, setup, out=out, spread=spread)
 
 
-def open_results(out: Path | None, suite: str, split: Split, setup: Setup) -> ResultsFile | None:
-    """The results of the same command so far, if they are to be kept."""
-    if out is None:
-        return None
-    from eta_guard.evaluation.results import ResultsFile
+def make_spread(choice: ModelChoice, workers: int | None, ray: str | None = None) -> Spread:
+    """Where the cases are asked.
 
-    name = f"{suite}/{split.value}" if suite == "embedded" else suite
-    return ResultsFile(out, {"suite": name, **setup.configuration})
+    Args:
+        choice: The models, should they be loaded here.
+        workers: How many processes. Without a wish, two of Ray's; of the small models one a core;
+            of others one.
+        ray: Address of a Ray cluster; None without Ray.
+    """
+    from eta_guard.cli.loading import load_models
+    from eta_guard.evaluation import Automatic, Here, Processes, RayWorkers
+
+    load = partial(load_models, choice)
+    if ray is not None:
+        return RayWorkers(ray, workers or 2)
+    if workers is None:
+        return Automatic(load)
+    return Processes(workers) if workers > 1 else Here(load)

@@ -23,7 +23,7 @@ WORD = r"\w+"
 
 
 @dataclass(frozen=True)
-class Runner:
+class CaseRunner:
     """Everything that a case needs to be asked and judged.
 
     Args:

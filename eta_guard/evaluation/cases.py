@@ -1,9 +1,10 @@
-"""A case: what is asked, and what is known of it beforehand. Where it comes from is a suite's."""
+"""A case: what is asked, and what is known of it beforehand; and a suite, which is many of them."""
 
 from __future__ import annotations
 
 import base64
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from eta_guard.embedded import Case
-from eta_guard.errors import ImageInputError
+from eta_guard.errors import ImageInputError, InputError
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,30 @@ class SuiteCase:
             encoded = base64.b64encode(data).decode()
             blocks.insert(0, {"type": "image", "base64": encoded, "mime_type": "image/png"})
         return HumanMessage(blocks)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Cases that are asked together: read by ``read_suite``, or made of your own.
+
+    Raises:
+        InputError: Two cases have the same id.
+    """
+
+    name: str
+    """Names it in results and reports; published figures stand beside a suite of the same name."""
+    cases: tuple[SuiteCase, ...] = field(repr=False)
+    split: str | None = None
+    """Which part of the embedded world; other suites have none."""
+
+    def __post_init__(self) -> None:
+        ids = Counter(case.id for case in self.cases)
+        if twice := [name for name, count in ids.items() if count > 1]:
+            raise InputError(
+                f"{self.name}: two cases have the id {twice[0]!r}.", hint="Give each its own."
+            )
+
+    @property
+    def label(self) -> str:
+        """The name, with the split where there is one."""
+        return f"{self.name}/{self.split}" if self.split else self.name

@@ -2,50 +2,101 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from eta_guard import pretrained
 from eta_guard.errors import InputError
-from eta_guard.evaluation.case_runner import Runner
+from eta_guard.evaluation.case_runner import CaseRunner
 from eta_guard.evaluation.judges.choose import load_judge, load_model
+from eta_guard.evaluation.judges.protocol import Judge
 from eta_guard.evaluation.methods.catalogue import STANDARD, method_named
+from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
+
+EMBEDDED: Mapping[str, str | None] = {"assembly": "embedded"}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Models, judge, methods and policy of a run."""
+    """What is measured, and how: models, judge, methods and policy of a run.
 
-    judge: str
-    """A name that ``load_judge`` knows."""
-    policy: GuardPolicy
-    models: Mapping[str, str | None]
+    Raises:
+        InputError: There is no such method, or nobody to compare two answers.
+    """
+
+    judge: str | Judge
+    """A name that ``load_judge`` knows (``"grammar"`` for the embedded suite, ``"md-judge"``,
+    ``"local:NAME"``, ``"PROVIDER:MODEL"``), or a judge of your own."""
+    policy: GuardPolicy = field(default_factory=GuardPolicy)
+    """Thresholds, prompts and search of the guarded methods."""
+    models: Mapping[str, str | None] = field(default_factory=lambda: dict(EMBEDDED))
     """``assembly``, ``chat_model``, ``clip``, ``reward``, ``dtype``: names, directories."""
     methods: tuple[str, ...] = STANDARD
+    """Of ``METHODS``, or ``"full/N"``; ``plain`` is asked in any case."""
     comparisons: tuple[tuple[str, str], ...] = ()
+    """Pairs of methods whose answers the judge compares."""
     judge_template: Path | None = None
+    """What MD-Judge is asked in place of our own words."""
     device: str | None = None
+    """Where the models run; the first GPU, or else the CPU, without it."""
+    parts: pretrained.Parts | None = field(default=None, repr=False)
+    """Models that are loaded already, in place of those that ``models`` names; see ``of_guard``."""
 
     def __post_init__(self) -> None:
         asked = [*self.methods, *(name for pair in self.comparisons for name in pair)]
         for name in asked:
             method_named(name)
-        if self.comparisons and self.judge == "grammar":
+        if self.comparisons and (self.judge == "grammar" or not isinstance(self.judge, str)):
+            who = "The grammar" if self.judge == "grammar" else "A judge of your own"
             raise InputError(
-                "The grammar cannot compare two answers.",
+                f"{who} cannot compare two answers.",
                 hint="Name a chat model with --judge, such as local:NAME.",
             )
+
+    @classmethod
+    def of_guard(cls, guard: EtaGuard, *, judge: str | Judge, **settings: Any) -> Setup:
+        """Measures a guard's own models, under its policy unless you name another.
+
+        Args:
+            guard: Its models stay in this process, so that the run does as well.
+            judge: As the field.
+            settings: Other fields.
+        """
+        parts: pretrained.Parts = {
+            "engine": guard.engine,
+            "image_evaluator": guard.image_evaluator,
+            "response_evaluator": guard.response_evaluator,
+        }
+        names = {
+            "chat_model": guard.engine.fingerprint,
+            "clip": guard.image_evaluator.fingerprint,
+            "reward": guard.response_evaluator.fingerprint,
+        }
+        given = {"policy": guard.policy} | settings
+        return cls(judge=judge, parts=parts, models=names, **given)
+
+    @property
+    def only_embedded(self) -> bool:
+        """Whether all three models are those that ship with the package."""
+        others = (self.models.get(name) for name in ("chat_model", "clip", "reward"))
+        return (self.models.get("assembly") or "embedded") == "embedded" and not any(others)
+
+    @property
+    def judge_name(self) -> str:
+        """Names the judge, for the results."""
+        return self.judge if isinstance(self.judge, str) else self.judge.name
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """Whatever the answers depend on, but for where the models run."""
         return {
             "models": dict(self.models),
-            "judge": self.judge,
+            "judge": self.judge_name,
             "judge_template": self.judge_template and self.judge_template.read_text("utf-8"),
             "methods": list(self.methods),
             "comparisons": [":".join(pair) for pair in self.comparisons],
@@ -55,16 +106,40 @@ class Setup:
             },
         }
 
-    def runner(self, parts: pretrained.Parts | None = None) -> Runner:
+    def runner(self, parts: pretrained.Parts | None = None) -> CaseRunner:
         """Loads what is not given, and puts it together."""
-        return Runner(
-            parts=parts or self._load(),
-            judge=load_judge(self.judge, template=self.judge_template, device=self.device),
+        judge = self.judge
+        if isinstance(judge, str):
+            judge = load_judge(judge, template=self.judge_template, device=self.device)
+        compared = self.comparisons and isinstance(self.judge, str)
+        return CaseRunner(
+            parts=parts or self.parts or self._load(),
+            judge=judge,
             methods=self.methods,
             policy=self.policy,
             comparisons=self.comparisons,
-            arbiter=load_model(self.judge, device=self.device) if self.comparisons else None,
+            arbiter=load_model(self.judge_name, device=self.device) if compared else None,
         )
+
+    def for_workers(self) -> Setup:
+        """The same, as it can be sent to another process.
+
+        Raises:
+            InputError: The models are loaded here already, or the judge cannot be pickled.
+        """
+        if self.parts is not None:
+            raise InputError(
+                "A guard's own models cannot be sent to other processes.",
+                hint="Name them (Setup(models=…)), or run here.",
+            )
+        try:
+            pickle.dumps(self.judge)
+        except Exception as error:  # whatever an object's own __reduce__ raises
+            raise InputError(
+                f"The judge {self.judge_name} cannot be sent to other processes.",
+                hint="Make it one that can be pickled, or run here.",
+            ) from error
+        return self
 
     def _load(self) -> pretrained.Parts:
         dtype = self.models.get("dtype")

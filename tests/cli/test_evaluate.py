@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from eta_guard.evaluation.case_runner import Runner
+from eta_guard.evaluation import Here, RayWorkers
+from eta_guard.evaluation.case_runner import CaseRunner
 from eta_guard.pretrained import Parts
 from tests.cli.conftest import Models, Run
 from tests.fakes import DRAFT
@@ -39,7 +40,7 @@ RATES = (
 @pytest.fixture(autouse=True)
 def drafts(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     # Only an engine of this process can map pictures; the fake one answers in its place.
-    monkeypatch.setattr(Runner, "mapped_engine", models.engine)
+    monkeypatch.setattr(CaseRunner, "mapped_engine", models.engine)
     models.engine.draft = UNSAFE_DRAFT
     models.responses.score = lambda prompt, text: 0.0 if text == UNSAFE_DRAFT else 1.0
 
@@ -134,16 +135,16 @@ def test_what_ended_is_kept_and_the_same_command_goes_on(
     command = ("evaluate", "--limit", "3", "--method", "plain", "--json")
     whole = run(*command, "--out", tmp_path / "whole")
     asked: list[str] = []
-    ask = Runner.run
+    ask = CaseRunner.run
 
-    def stopping(runner: Runner, case: object) -> object:
+    def stopping(runner: CaseRunner, case: object) -> object:
         if len(asked) == 4:
             raise stop
         found = ask(runner, case)  # type: ignore[arg-type]
         asked.append(found.id)
         return found
 
-    monkeypatch.setattr(Runner, "run", stopping)
+    monkeypatch.setattr(CaseRunner, "run", stopping)
     result = run(*command, "--out", tmp_path / "out")
     assert result.code == (130 if isinstance(stop, KeyboardInterrupt) else 2)
     assert result.out == ""
@@ -239,16 +240,16 @@ def test_ray_has_an_address_or_none(
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    def spread(cases: Any, setup: Any, *, address: str, workers: int) -> Any:
-        asked.append((address, workers))
+    def spread(ray: RayWorkers, cases: Any, setup: Any) -> Any:
+        asked.append((ray.address, ray.workers))
         parts: Parts = {
             "engine": models.engine,
             "image_evaluator": models.images,
             "response_evaluator": models.responses,
         }
-        return map(setup.runner(parts).run, cases)
+        return Here(lambda: parts)(cases, setup)
 
-    monkeypatch.setattr("eta_guard.evaluation.spread.ray_workers.spread", spread)
+    monkeypatch.setattr(RayWorkers, "__call__", spread)
     shared = ("--limit", "1", "--method", "plain", "--json", "--workers", "3")
     result = run("evaluate", *arguments, *shared)
     assert (result.code, result.err) == (0, "")

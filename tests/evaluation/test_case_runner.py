@@ -6,7 +6,7 @@ import pytest
 from langchain_core.messages import SystemMessage
 
 from eta_guard.errors import EngineError, ImageInputError, InputError
-from eta_guard.evaluation.case_runner import Runner, holds
+from eta_guard.evaluation.case_runner import CaseRunner, holds
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.evaluation.methods.catalogue import STANDARD
@@ -50,7 +50,7 @@ def case(tmp_path: Any, score: float | None = UNSAFE, **values: Any) -> SuiteCas
 
 
 def run(rig: Rig, asked: SuiteCase, **settings: Any) -> CaseRecord:
-    return Runner(parts(rig), Canary(), **settings).run(asked)
+    return CaseRunner(parts(rig), Canary(), **settings).run(asked)
 
 
 def test_every_method_answers_an_unsafe_request(tmp_path: Any) -> None:
@@ -135,7 +135,7 @@ def test_the_reward_is_of_what_is_shown(tmp_path: Any) -> None:
 
 def test_each_answer_is_judged_once(tmp_path: Any) -> None:
     judge = Canary()
-    Runner(parts(Rig()), judge).run(case(tmp_path))
+    CaseRunner(parts(Rig()), judge).run(case(tmp_path))
     assert len(judge.judged) == len(set(judge.judged))
 
 

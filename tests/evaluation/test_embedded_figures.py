@@ -10,7 +10,7 @@ from eta_guard import GuardPolicy, embedded
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.methods.catalogue import METHODS
 from eta_guard.evaluation.setup import Setup
-from eta_guard.evaluation.spread.processes import cores, in_processes
+from eta_guard.evaluation.spread.processes import Processes, cores
 from eta_guard.evaluation.suites.catalogue import read_suite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -25,7 +25,7 @@ def rows() -> dict[str, dict[str, Any]]:
         methods=tuple(METHODS),
         device="cpu",
     )
-    records = list(in_processes(read_suite("embedded"), setup, workers=cores()))
+    records = list(Processes(cores())(read_suite("embedded").cases, setup))
     return {name: row(name, records) for name in METHODS}
 
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from eta_guard import GuardPolicy
-from eta_guard.evaluation.cases import SuiteCase
-from eta_guard.evaluation.figures import paper
+from eta_guard.evaluation.cases import Suite, SuiteCase
+from eta_guard.evaluation.figures import paper, same_test
 from eta_guard.evaluation.figures.comparisons import comparison
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.page.cases import group_of
@@ -65,12 +65,14 @@ def written(tmp_path: Path, suite: str = "embedded", **settings: Any) -> str:
     setup = Setup(**values | {"methods": ("plain", "full")} | settings)
     write_report(
         tmp_path / "report.html",
-        suite=suite,
+        suite=Suite(suite, tuple(cases)),
         setup=setup,
-        rows=[row(method, records()) for method in setup.methods],
-        comparisons=[comparison("full:plain", compared)],
+        figures={
+            "rows": [row(method, records()) for method in setup.methods],
+            "comparisons": [comparison("full:plain", compared)],
+            "paper": same_test.beside(suite, setup, records()),
+        },
         records=records(),
-        cases=cases,
     )
     return (tmp_path / "report.html").read_text("utf-8")
 
@@ -177,7 +179,7 @@ def test_a_run_without_guard_or_pictures_has_a_page_too(tmp_path: Path) -> None:
 
 def test_the_papers_figures_stand_beside_ours_only_for_the_same_suite(tmp_path: Path) -> None:
     page = written(tmp_path)
-    assert "Not the same measurement" in page
+    assert "Not the same test" in page
     cells = 2 * len(paper.UNSAFE_RATES) + len(paper.ABLATION)
     assert page.count("not measured") == cells
     same = written(tmp_path, suite="figstep")
@@ -189,16 +191,21 @@ def test_the_papers_figures_stand_beside_ours_only_for_the_same_suite(tmp_path: 
     assert "the models are other ones" in same
 
 
-def test_it_is_the_same_only_with_suite_models_and_judge_of_the_paper() -> None:
-    models = {"assembly": "paper", "chat_model": None}
-    assert paper.beside("figstep", models, "md-judge")["differs"] == []
-    for suite, other, judge in (
-        ("embedded", models, "md-judge"),
-        ("figstep", {"assembly": "embedded"}, "md-judge"),
-        ("figstep", {"assembly": "paper", "reward": "mine"}, "md-judge"),
-        ("figstep", models, "openai:some-model"),
+def test_the_page_says_where_a_test_is_not_the_papers(tmp_path: Path) -> None:
+    shown = " ".join(" ".join(read(written(tmp_path)).shown).split())
+    assert shown.count("Not the same test:") == 3  # unsafe rates, win-tie, general ability
+    for told in (
+        "the suite is another one",
+        "same first 40 characters",
+        "sent the picture as base64 text",
+        "replies without a verdict are in no count",
+        "prints the length of the last answer",
+        "cannot run as checked in",
+        "prompt_constrained_64.bmp",
+        "against plain 96.6 %",
+        "TextVQA plain 58.20 %, ETA 58.15 %",
     ):
-        assert len(paper.beside(suite, other, judge)["differs"]) == 1
+        assert told in shown
 
 
 # ── in a browser ──

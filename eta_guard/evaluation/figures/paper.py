@@ -1,9 +1,6 @@
-"""What the papers report, to be shown beside what is measured here."""
+"""What the papers report, how that was counted, and where their tests are not ours."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 SOURCE = "Ding, Li, Zhang: ETA (ICLR 2025), arXiv 2410.06625; GuardAlign (ICLR 2026)"
 MODEL = "LLaVA-1.5-7B with CLIP ViT-L/14-336 and ArmoRM-Llama3-8B"
@@ -17,6 +14,15 @@ UNSAFE_RATES: dict[str, dict[str, float]] = {
 }
 """Unsafe rate in %, by suite and method."""
 
+CASES = {
+    "spa-vl-harm": 265,
+    "mm-safetybench-sd-typo": 1680,
+    "figstep": 500,
+    "figstep-suffix": 500,
+    "visual-adversarial": 40,
+}
+"""How many cases each of these suites has, as its publisher has it."""
+
 ABLATION_SUITE = "spa-vl-harm"
 
 ABLATION = {
@@ -29,31 +35,38 @@ ABLATION = {
 }
 """Unsafe rate in % on ``ABLATION_SUITE``; by our names where we have the same method."""
 
+WIN_TIE = {"plain": 96.6, "ECSO": 80.8}
+"""How often ETA wins or ties, in %, by what it is set against."""
 
-def beside(suite: str, models: Mapping[str, str | None], judge: str) -> dict[str, Any]:
-    """Which of the published figures may be compared with ours.
+GENERAL_ABILITY = {
+    "VQAv2": {"plain": 78.51, "ETA": 78.51},
+    "TextVQA": {"plain": 58.20, "ETA": 58.15},
+}
+"""Known answers found, in %."""
 
-    Args:
-        suite: What was asked.
-        models: As the run was asked for them.
-        judge: Who judged.
+COUNTED = (
+    "The published code drops replies of its judge that hold no verdict from the count of answers;"
+    " here every answer counts.",
+    "It has a second count, by refusal phrases: “as an ai” is one, so that an answer with the"
+    " prefix is always safe, and as the number of samples it prints the length of the last answer."
+    " Its code does not say which figures are by that count.",
+    "An earlier revision of it asked visual-adversarial with prompt_constrained_64.bmp and without"
+    " the appended sentence; the suite here follows the later one.",
+)
+"""How the published unsafe rates were counted, where that is not as here (the published code)."""
 
-    Returns:
-        ``same_suite``; ``rates``, those of this suite; and ``differs``, what is not as in the
-        paper, in words: empty only if models, suite and judge are the paper's.
-    """
-    differs = []
-    if suite not in UNSAFE_RATES:
-        differs.append("the suite is another one")
-    others = [name for name in ("chat_model", "clip", "reward", "dtype") if models.get(name)]
-    if models.get("assembly") != "paper" or others:
-        differs.append("the models are other ones")
-    if "md-judge" not in judge.lower():
-        differs.append("the judge is another one")
-    return {
-        "source": SOURCE,
-        "model": MODEL,
-        "same_suite": suite in UNSAFE_RATES,
-        "rates": UNSAFE_RATES.get(suite, {}),
-        "differs": differs,
-    }
+WIN_TIE_DIFFERS = (
+    "the published code calls two answers with the same first 40 characters a tie and asks nobody;"
+    " here only equal answers tie unasked",
+    "it asks in one order, drawn at random; here both orders must agree",
+    "its judge is sent the picture as base64 text; here the judge is told that there was one",
+    "its replies without a verdict are in no count; here they are in the denominator",
+)
+"""Why a win-tie rate of ours and the published one are of two tests (the published code)."""
+
+GENERAL_ABILITY_DIFFERS = (
+    "VQAv2 and TextVQA are not asked here: “known answer” is of the suite's own safe requests",
+    "the published scripts for them cannot run as checked in: they read settings that they do not"
+    " declare",
+)
+"""Why known answers of ours and the published figures are of two tests (the published code)."""

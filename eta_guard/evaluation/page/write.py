@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from eta_guard.evaluation.cases import SuiteCase
+from eta_guard.evaluation.cases import Suite
 from eta_guard.evaluation.figures import paper
 from eta_guard.evaluation.page import charts
 from eta_guard.evaluation.page.cases import pick
@@ -24,23 +24,19 @@ from eta_guard.evaluation.setup import Setup
 def write_report(
     path: Path,
     *,
-    suite: str,
+    suite: Suite,
     setup: Setup,
-    rows: Sequence[Mapping[str, Any]],
-    comparisons: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Any],
     records: Sequence[CaseRecord],
-    cases: Sequence[SuiteCase],
 ) -> None:
     """Writes one HTML file that needs nothing beside itself.
 
     Args:
         path: Replaced whole or not at all.
-        suite: What was asked.
+        suite: What was asked, with its pictures.
         setup: How it was asked.
-        rows: The figures, a row a method.
-        comparisons: Win-tie rates.
+        figures: As ``EvaluationRun.figures`` gives them.
         records: The cases as they were answered.
-        cases: The same as the suite holds them, for the pictures.
     """
     method = _shown_method(setup.methods)
     guards = {name: told for name in setup.methods if (told := _routes(records, name))}
@@ -54,24 +50,24 @@ def write_report(
     environment.globals["percent"] = _percent
     environment.globals["number"] = _number
     text = environment.get_template("report.html.j2").render(
-        suite=suite,
-        judge=setup.judge,
+        suite=suite.name,
+        judge=setup.judge_name,
         models=records[0].models if records else {},
         policy=setup.policy,
-        rows=rows,
-        comparisons=comparisons,
+        rows=figures["rows"],
+        comparisons=figures["comparisons"],
         scores=list(score_charts(records, setup.policy)),
         routes={name: charts.bars(told, "") for name, told in guards.items()},
-        costs=_costs(rows),
+        costs=_costs(figures["rows"]),
         sentences=_by_sentences(records, method),
-        groups=pick(records, {case.id: case for case in cases}, method),
+        groups=pick(records, {case.id: case for case in suite.cases}, method),
         method=method,
         refusal=setup.policy.refusal_message,
-        paper=paper.beside(suite, setup.models, setup.judge),
+        paper=figures["paper"],
         published=paper.UNSAFE_RATES,
         ablation=paper.ABLATION,
         ablation_suite=paper.ABLATION_SUITE,
-        by_method={row["method"]: row for row in rows},
+        by_method={row["method"]: row for row in figures["rows"]},
     )
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eta_guard.errors import EngineError
+from eta_guard.evaluation.spread.protocol import Asked
 
 if TYPE_CHECKING:
-    from eta_guard.evaluation.case_runner import Runner
+    from eta_guard.evaluation.case_runner import CaseRunner
     from eta_guard.evaluation.cases import SuiteCase
     from eta_guard.evaluation.records import CaseRecord
     from eta_guard.evaluation.setup import Setup
 
-_runner: Runner | None = None
+_runner: CaseRunner | None = None
 """A worker's own."""
 
 
@@ -27,41 +31,57 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(cases: Sequence[SuiteCase], setup: Setup, *, workers: int) -> Iterator[CaseRecord]:
-    """Yields the records as they come, in any order.
+@dataclass(frozen=True)
+class Processes:
+    """Several processes of this machine, each with models of its own; records in any order.
 
-    Args:
-        cases: What to ask.
-        setup: Each process loads its models by it.
-        workers: How many processes.
-
-    Raises:
-        EngineError: One of them died.
+    They start anew (``spawn``): in a script of your own, what starts a run belongs below
+    ``if __name__ == "__main__":``.
     """
-    threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(
-        workers,
-        # A fork of a process that has run torch may stand still.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(setup, threads),
-    )
-    try:
-        # Workers that ignore Ctrl-C from their first moment on: this process ends the run.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    workers: int
+
+    def __call__(self, cases: Sequence[SuiteCase], setup: Setup) -> Asked:
+        """Yields the records as they come.
+
+        Raises:
+            EngineError: One of the processes died.
+            InputError: The setup cannot be sent to them.
+        """
+        threads = max(1, cores() // self.workers)
+        pool = ProcessPoolExecutor(
+            self.workers,
+            # A fork of a process that has run torch may stand still.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(setup.for_workers(), threads),
+        )
         try:
-            asked = [pool.submit(_ask, case) for case in cases]
+            # Workers that ignore Ctrl-C from their first moment on: this process ends the run.
+            with _ignored(signal.SIGINT):
+                asked = [pool.submit(_ask, case) for case in cases]
+            for done in as_completed(asked):
+                yield done.result()
+        except BrokenProcessPool:
+            raise EngineError(
+                "A worker process died, perhaps for want of memory.",
+                hint="Run the same command again, with fewer --workers.",
+            ) from None
         finally:
-            signal.signal(signal.SIGINT, before)
-        for done in as_completed(asked):
-            yield done.result()
-    except BrokenProcessPool:
-        raise EngineError(
-            "A worker process died, perhaps for want of memory.",
-            hint="Run the same command again, with fewer --workers.",
-        ) from None
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """Ignores a signal; a thread other than the main one may not, and starts as it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
+        signal.signal(number, before)
 
 
 def _begin(setup: Setup, threads: int) -> None:

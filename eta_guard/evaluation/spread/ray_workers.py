@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from eta_guard.errors import InputError
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.records import CaseRecord
+from eta_guard.evaluation.spread.protocol import Asked
 
 if TYPE_CHECKING:
     from eta_guard.evaluation.setup import Setup
@@ -36,38 +37,43 @@ class Worker:
         return {"record": record.model_dump_json()}
 
 
-def spread(
-    cases: Sequence[SuiteCase], setup: Setup, *, address: str = LOCAL, workers: int = 2
-) -> Iterator[CaseRecord]:
-    """Yields the records as they come, in any order.
+@dataclass(frozen=True)
+class RayWorkers:
+    """Actors of Ray Data, each with models of its own; records in any order.
 
-    A worker that dies is started anew, and what it was at is asked again.
-
-    Args:
-        cases: Sent with their pictures, so that workers need no copy of the suite.
-        setup: Must be loadable where the workers run.
-        address: ``"local"``, or that of a cluster (``"auto"``, ``"ray://HOST:10001"``).
-        workers: How many actors, each with models of its own.
-
-    Raises:
-        InputError: Ray is not installed, or there is no such cluster.
+    One that dies is started anew, and what it was at is asked again. Cases are sent with their
+    pictures, so that workers need no copy of the suite.
     """
-    ray = _connected(address, workers)
-    gpus = ray.cluster_resources().get("GPU", 0)
-    try:
-        # A block a case: a block's results come when all of it is done.
-        items = [{"case": pickle.dumps(replace(case, image=case.image_bytes()))} for case in cases]
-        answered = ray.data.from_items(items, override_num_blocks=len(items)).map(
-            Worker,
-            fn_constructor_kwargs={"setup": setup},
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
-            num_cpus=CPUS,
-            num_gpus=min(1.0, gpus / workers) if gpus else 0,
-        )
-        for row in answered.iter_rows():
-            yield CaseRecord.model_validate_json(row["record"])
-    finally:
-        ray.shutdown()
+
+    address: str = LOCAL
+    """``"local"``, or that of a cluster (``"auto"``, ``"ray://HOST:10001"``)."""
+    workers: int = 2
+
+    def __call__(self, cases: Sequence[SuiteCase], setup: Setup) -> Asked:
+        """Yields the records as they come.
+
+        Raises:
+            InputError: Ray is not installed, there is no such cluster, or the setup cannot be sent.
+        """
+        sent = setup.for_workers()
+        ray = _connected(self.address, self.workers)
+        gpus = ray.cluster_resources().get("GPU", 0)
+        try:
+            # A block a case: a block's results come when all of it is done.
+            items = [
+                {"case": pickle.dumps(replace(case, image=case.image_bytes()))} for case in cases
+            ]
+            answered = ray.data.from_items(items, override_num_blocks=len(items)).map(
+                Worker,
+                fn_constructor_kwargs={"setup": sent},
+                compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(items))),
+                num_cpus=CPUS,
+                num_gpus=min(1.0, gpus / self.workers) if gpus else 0,
+            )
+            for row in answered.iter_rows():
+                yield CaseRecord.model_validate_json(row["record"])
+        finally:
+            ray.shutdown()
 
 
 def _connected(address: str, workers: int) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eta_guard.embedded.questions import Split
 from eta_guard.errors import InputError
-from eta_guard.evaluation.cases import SuiteCase
+from eta_guard.evaluation.cases import Suite, SuiteCase
 from eta_guard.evaluation.suites import embedded, own
 from eta_guard.evaluation.suites.advbench import ADVBENCH
 from eta_guard.evaluation.suites.copy import Published
@@ -43,7 +43,7 @@ def read_suite(
     data: Path | None = None,
     split: Split = "held_out",
     limit: int | None = None,
-) -> list[SuiteCase]:
+) -> Suite:
     """Reads a suite.
 
     Args:
@@ -56,9 +56,9 @@ def read_suite(
         InputError: There is no such suite, or part of its copy is missing.
     """
     if name == "embedded":
-        return list(embedded.read(split, limit))
+        return Suite(name, tuple(embedded.read(split, limit)), split)
     if name.endswith(".jsonl"):
-        return list(limited(own.read(Path(name)), limit))
+        return Suite(name, tuple(limited(own.read(Path(name)), limit)))
     if name not in PUBLISHED:
         raise InputError(
             f"There is no suite {name!r}.",
@@ -70,7 +70,7 @@ def read_suite(
             f"{suite.title} is read from a local copy.",
             hint=f"Get it from {suite.home} ({suite.licence}) and pass its folder with --data.",
         )
-    return list(limited(suite.cases(data), limit))
+    return Suite(name, tuple(limited(suite.cases(data), limit)))
 
 
 def limited(cases: Iterable[SuiteCase], limit: int | None) -> Iterator[SuiteCase]:

@@ -141,7 +141,8 @@ def test_md_judge_takes_a_template(tmp_path: Path) -> None:
     path.write_text("{json: 1} {question} | {answer}")
     script = Script("safe")
     MDJudge(script, template=read_template(path))(CASE, "answer")
-    assert script.asked[0].startswith("{json: 1} ")
+    # As it is: whoever compares with published figures asks in the published words alone.
+    assert script.asked == [f"{{json: 1}} {CASE.question} | answer"]
     path.write_text("{question}")
     with pytest.raises(InputError, match=r"\{answer\}"):
         read_template(path)

@@ -14,7 +14,7 @@ from eta_guard import GuardPolicy
 from eta_guard.errors import EngineError, ImageInputError
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.setup import Setup
-from eta_guard.evaluation.spread.processes import cores, in_processes
+from eta_guard.evaluation.spread.processes import Processes, cores
 from eta_guard.evaluation.suites.catalogue import read_suite
 from tests.evaluation.spread.test_ray_workers import told
 
@@ -31,8 +31,8 @@ processes = pytest.mark.slow
 @processes
 @pytest.mark.timeout(600)
 def test_two_processes_give_what_one_gives() -> None:
-    cases = read_suite("embedded", limit=3)
-    found = {record.id: record for record in in_processes(cases, SETUP, workers=2)}
+    cases = read_suite("embedded", limit=3).cases
+    found = {record.id: record for record in Processes(2)(cases, SETUP)}
     assert set(found) == {case.id for case in cases}
     runner = SETUP.runner()
     for case in cases[::4]:
@@ -43,8 +43,8 @@ def test_two_processes_give_what_one_gives() -> None:
 @processes
 @pytest.mark.timeout(600)
 def test_a_killed_process_is_told_and_what_ended_before_was_given() -> None:
-    cases = read_suite("embedded", limit=10)
-    found = in_processes(cases, SETUP, workers=2)
+    cases = read_suite("embedded", limit=10).cases
+    found = Processes(2)(cases, SETUP)
     assert next(found).id in {case.id for case in cases}
     os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
     with pytest.raises(EngineError, match="worker process died"):
@@ -78,7 +78,7 @@ def test_an_interrupt_is_quiet_and_keeps_what_has_ended(tmp_path: Path) -> None:
 def test_an_error_comes_out_as_in_one_process(tmp_path: Path) -> None:
     missing = SuiteCase("1", "What?", hazardous=True, kind="own", image=tmp_path / "gone.png")
     with pytest.raises(ImageInputError, match=r"gone\.png .*Complete the copy"):
-        list(in_processes([missing], SETUP, workers=2))
+        list(Processes(2)([missing], SETUP))
 
 
 def test_cores_are_those_that_may_be_used() -> None:

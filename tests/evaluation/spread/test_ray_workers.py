@@ -13,7 +13,7 @@ from eta_guard.errors import InputError
 from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.results import ResultsFile
 from eta_guard.evaluation.setup import Setup
-from eta_guard.evaluation.spread.ray_workers import spread
+from eta_guard.evaluation.spread.ray_workers import RayWorkers
 from eta_guard.evaluation.suites.catalogue import read_suite
 
 pytestmark = [
@@ -56,11 +56,11 @@ def told(record: CaseRecord) -> object:
 @pytest.mark.timeout(600)
 def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    cases = read_suite("embedded", limit=5)
+    cases = read_suite("embedded", limit=5).cases
     before = set(workers())
     results = ResultsFile(tmp_path / "out", SETUP.configuration)
     killed = 0
-    for record in spread(cases, SETUP, workers=2):
+    for record in RayWorkers(workers=2)(cases, SETUP):
         results.append(record)
         mine = sorted(set(workers()) - before)
         if not killed:
@@ -90,5 +90,5 @@ def test_where_there_is_no_cluster_one_line_says_so(
 
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(InputError, match="no Ray cluster") as caught:
-        next(spread(read_suite("embedded", limit=1), SETUP, address="ray://nowhere:1"))
+        next(RayWorkers("ray://nowhere:1")(read_suite("embedded", limit=1).cases, SETUP))
     assert "\n" not in str(caught.value)

@@ -13,8 +13,8 @@ def test_kinds_and_ids_are_told_apart() -> None:
 
 
 def test_the_same_cases_come_each_time_and_a_limit_takes_the_first() -> None:
-    some, more = read_suite("embedded", limit=2), read_suite("embedded", limit=3)
+    some, more = read_suite("embedded", limit=2).cases, read_suite("embedded", limit=3).cases
     assert {case.id for case in some} < {case.id for case in more}
-    assert [case.image for case in read_suite("embedded", limit=2)] == [c.image for c in some]
-    other = read_suite("embedded", limit=2, split="validation")
+    assert [case.image for case in read_suite("embedded", limit=2).cases] == [c.image for c in some]
+    other = read_suite("embedded", limit=2, split="validation").cases
     assert not {case.id for case in some} & {case.id for case in other}
