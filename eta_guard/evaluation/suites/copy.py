@@ -80,10 +80,10 @@ class Copy:
         return found
 
     def first_cells(self, path: Path) -> list[str]:
-        """The first cell of each line of a CSV file that may have no heading."""
+        """The first cell of each line of a CSV file that may have no heading, spaces and all."""
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                return [row[0].strip() for row in csv.reader(file) if row and row[0].strip()]
+                return [row[0] for row in csv.reader(file) if row and row[0].strip()]
         except (UnicodeDecodeError, csv.Error) as error:
             raise self._damaged(path, error) from error
 
