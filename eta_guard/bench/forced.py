@@ -25,7 +25,11 @@ _WORD, _OPENER, _STOP, _END = range(4)
 
 @dataclass(frozen=True)
 class Lengths:
-    """How many tokens each sentence has; after the last one stands the end token."""
+    """How many tokens each sentence has.
+
+    The end token follows the last one: of a draft at once, of an aligned answer as a round of its
+    own, in which every candidate proposes to stop.
+    """
 
     draft: tuple[int, ...]
     """A sentence of the plain answer each."""
@@ -58,15 +62,20 @@ class Lengths:
         """Tokens drawn for the plain answer, the end token included."""
         return sum(self.draft) + 1
 
+    @property
+    def rounds(self) -> int:
+        """Rounds of the search, the one that stops included."""
+        return len(self.candidates) + 1
+
     def script(self, sentence: int, candidate: int) -> list[int]:
         """What kind of token stands at each step, one step beyond the sentence included."""
         if sentence == PLAIN_ANSWER:
             parts = [_sentence(length, first=i == 0) for i, length in enumerate(self.draft)]
             return [*[kind for part in parts for kind in part][:-1], _WORD, _END]
+        if sentence == self.rounds:
+            return [_END]
         kinds = _sentence(self.candidates[sentence - 1][candidate], first=sentence == 1)
-        if sentence == len(self.candidates):
-            return [*kinds[:-1], _WORD, _END]
-        return [*kinds, _OPENER]
+        return [*kinds, _END if sentence == len(self.candidates) else _OPENER]
 
 
 def _sentence(length: int, *, first: bool) -> list[int]:

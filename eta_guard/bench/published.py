@@ -7,10 +7,11 @@ forward over the whole chat, and from the second sentence on CLIP encodes the pi
 candidates' texts. The repaired answer is not evaluated again; the guard's is.
 
 It is as quick as that order of work allows: KV caches that are branched without a copy, scaled
-dot-product attention, logits of the last position only, no gradients. Two things differ from the
-published code, in its favour or neither way: the last sentence ends with the end token in the round
-that draws it, where a full stop would cost another round; and the picture is evaluated before the
-draft, not after it, so that "without the plain draft" means the same on both sides.
+dot-product attention, logits of the last position only, no gradients. After the last full stop
+comes the round that meets the end token: here, and on the guard's side, every candidate is made to
+draw it at once, which is the cheapest that round can be. One thing differs from the published code,
+neither way: the picture is evaluated before the draft, not after it, so that "without the plain
+draft" means the same on both sides.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class PublishedProcedure:
         prompt = len(ids) - len(prefix)
         read: Tensor | None = self._embedded(ids, self._features(inputs))
         kept = _Candidate(ids, DynamicCache(), [])
-        for sentence in range(1, len(self._engine.forced.lengths.candidates) + 1):
+        for sentence in range(1, self._engine.forced.lengths.rounds + 1):
             found: list[_Candidate] = []
             for index in range(self._policy.candidates):
                 candidate = self._decode(ids, kept, read, generation, sentence, index)

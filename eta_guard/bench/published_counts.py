@@ -30,24 +30,26 @@ def published_counts(
     Returns:
         A candidate that draws L tokens takes L forwards: the first one reads what its cache lacks
         (all P + F positions in the first sentence, the last token in later ones), each other one a
-        token. The end token of draft and last sentence is one more draw.
+        token. The end token is one more draw of the draft, and in the round after the last sentence
+        all that a candidate draws.
     """
-    rounds, n = lengths.candidates, len(lengths.candidates[0])
-    last = len(rounds) - 1
-    draws = [[length + (s == last) for length in row] for s, row in enumerate(rounds)]
+    sentences, n = lengths.candidates, len(lengths.candidates[0])
+    kept = [row[winner] for row, winner in zip(sentences, winners, strict=True)]
+    accepted = [sum(kept[:s]) for s in range(lengths.rounds)]
+    draws = [*sentences, (1,) * n]
     drawn = sum(map(sum, draws))
-    accepted = [sum(rounds[i][winners[i]] for i in range(s)) for s in range(len(rounds))]
+    added = [*sentences, (0,) * n]  # the end token is not scored
     scored = sum(
-        search_chat + prefix + accepted[s] + length
-        for s, row in enumerate(rounds)
+        search_chat + prefix + before + length
+        for before, row in zip(accepted, added, strict=True)
         for length in row
     )
-    compared = max(len(rounds) - 2, 0)  # neither the first round nor the last, which ends
+    compared = len(sentences) - 1  # neither the first round nor the one that stops
     return {
         "vlm_forwards": lengths.plain_draws + drawn,
         "vlm_positions": prompt + (lengths.plain_draws - 1) + n * (prompt + prefix) + (drawn - n),
         "vlm_image_encodes": 2,
-        "reward_forwards": 1 + n * len(rounds),
+        "reward_forwards": 1 + n * lengths.rounds,
         "reward_positions": post_chat + sum(lengths.draft) + scored,
         "clip_image_encodes": 1 + compared,
         "clip_text_encodes": 1 + n * compared,
@@ -55,7 +57,7 @@ def published_counts(
     }
 
 
-def _peak(draws: list[list[int]], accepted: list[int], start: int) -> float:
+def _peak(draws: Sequence[Sequence[int]], accepted: Sequence[int], start: int) -> float:
     """Positions of the winner's cache and of all candidates', in longest candidates."""
     peaks = [1.0]
     for s, row in enumerate(draws):

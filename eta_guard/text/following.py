@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eta_guard.protocols import Generation, Watch
-from eta_guard.text.sentences import first_boundary
+from eta_guard.text.sentences import first_boundary, is_finished
 
 
 def sentence_end(text: str) -> int | None:
@@ -14,6 +14,15 @@ def sentence_end(text: str) -> int | None:
     blank = len(text) - len(text.lstrip())
     boundary = first_boundary(text[blank:])
     return None if boundary is None else blank + boundary
+
+
+def is_whole_sentence(text: str) -> bool:
+    """Whether a continuation after which the model would end the answer is a whole sentence.
+
+    Such an end is look-ahead only, as in the published code: the answer is over where a next
+    sentence that is empty is the best one. What ends in the middle of a sentence ends the answer.
+    """
+    return is_finished(text.lstrip())
 
 
 def stop_start(before: str, text: str, stop: tuple[str, ...]) -> int | None:

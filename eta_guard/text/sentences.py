@@ -31,6 +31,7 @@ _FACE = "[\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff\u263a\u2764\u200d\ufe0f]"
 _STOP = re.compile(  # French sets a space before », and "Great! 😀" keeps its face
     rf"\n|(?P<core>{_END}+)(?P<tail>(?:{_CLOSER}+{_END}*|[^\S\n]?»)*)(?:[^\S\n]*{_FACE}+)*"
 )
+_LAST_STOP = re.compile(rf"(?:{_STOP.pattern})\s*\Z")
 _SPACE, _WORD = re.compile(r"\s*"), re.compile(r"[^\W_]")
 _MARKER = re.compile(  # "1.", "a)", "- **2.1.**", "IV."
     r"[\W_]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{2,4})(?:\.\d{1,3})*[.)][\W_]*"
@@ -95,6 +96,22 @@ def boundaries(text: str) -> list[int]:
         found.append(end)
         end = _first(text, end)
     return [*found, len(text)] if text.strip() else found
+
+
+def is_finished(text: str) -> bool:
+    """Tell whether a text that goes on no further ends as a sentence does.
+
+    An abbreviation at the very end closes the sentence too: its full stop is all there is.
+
+    Args:
+        text: A sentence, from its start. White space after it counts for nothing, but a newline
+            ends a sentence as it does elsewhere.
+    """
+    stop = _LAST_STOP.search(text)
+    if stop is None or not _WORD.search(text, 0, stop.start()) or _MARKER.fullmatch(text.strip()):
+        return False
+    core = stop["core"]
+    return core is None or ";" not in core or "\u0370" <= text[stop.start() - 1] <= "\u1fff"
 
 
 def _first(text: str, start: int) -> int | None:

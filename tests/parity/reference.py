@@ -1,5 +1,11 @@
 """ETA written down a second time: slowly, obviously, and without the package that it checks.
 
+A sentence ends as in the published code, at the token of a full stop and at nothing else. The end
+token after it is met in the next round only: there it is a candidate without a text, which says
+"stop here" and competes by its utility; a candidate that breaks off within a sentence ends the
+answer as well. What differs from the published code on purpose: a first sentence may not be empty,
+each sentence has at most 70 tokens, and the budget counts the prefix.
+
 From ``eta_guard`` come the prompts and the weights, nothing else. Nothing is kept between steps:
 every token is drawn after a forward over picture, prompt and answer so far, every score is that of
 the whole chat, CLIP sees picture and sentence anew each time; in float32, one row at a time.
@@ -7,7 +13,6 @@ the whole chat, CLIP sees picture and sentence anew each time; in float32, one r
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +73,7 @@ class Reference:
         self.clip.eval()
         self.clip_tokenizer = open_clip.get_tokenizer(clip)
         self.end_token = int(self.chat.generation_config.eos_token_id)
+        (self.full_stop,) = self.processor.tokenizer(".", add_special_tokens=False)["input_ids"]
 
     @torch.inference_mode()
     def run(self, request: Request) -> Trace:
@@ -119,11 +125,7 @@ class Reference:
             if token == self.end_token:
                 return Sentence(ids, self.text_after(before, ids), ended=True)
             ids.append(token)
-            end = sentence_end(self.text_after(before, ids))
-            if end is not None:
-                # What was drawn only to see that the sentence is over is not part of it.
-                while len(self.text_after(before, ids[:-1])) >= end:
-                    ids.pop()
+            if token == self.full_stop:
                 break
         return Sentence(ids, self.text_after(before, ids), ended=len(ids) >= room)
 
@@ -190,9 +192,3 @@ def draw(logits: NDArray[np.float32], uniform: float, request: Request) -> int:
     right_edges = np.cumsum(widths / widths.sum())
     hit = int(np.searchsorted(right_edges, uniform, side="right"))
     return int(likeliest[min(hit, len(likeliest) - 1)])
-
-
-def sentence_end(text: str) -> int | None:
-    """Where the first sentence ends, once the beginning of another shows that it does."""
-    found = re.search(r"\w.*?[.!?](?=\s+[^\sa-z])", text, re.DOTALL)
-    return found.end() if found else None

@@ -9,7 +9,7 @@ import torch
 from transformers import StoppingCriteria
 
 from eta_guard.protocols import FinishReason
-from eta_guard.text.following import Follower, sentence_end, stop_start
+from eta_guard.text.following import Follower, is_whole_sentence, sentence_end, stop_start
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class RowEnds(StoppingCriteria):  # type: ignore[misc, unused-ignore]
     def _end(self, row: int, ids: list[int]) -> RowEnd | None:
         drawn = len(ids)
         if ids[-1] in self._end_tokens:
-            return RowEnd(drawn - 1, drawn, self._text(ids[:-1]), "stop")
+            text = self._text(ids[:-1])
+            whole = self._at_sentences and is_whole_sentence(text)
+            return RowEnd(drawn - 1, drawn, text, None if whole else "stop")
         # The bytes of a character that is not whole yet decode to a mark, which is no lookahead.
         text = self._text(ids).rstrip("\ufffd")
         self._lengths[row].append(len(text))

@@ -14,7 +14,7 @@ from eta_guard.engines.vllm.stream import Row, Rows, broken_off
 from eta_guard.errors import EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.request.conversation import Conversation
-from eta_guard.text.following import Follower, sentence_end, stop_start
+from eta_guard.text.following import Follower, is_whole_sentence, sentence_end, stop_start
 
 # What a request leaves out, the server takes from the model's generation_config.
 _NEUTRAL = {
@@ -214,7 +214,8 @@ def _by_the_server(row: Row, room: int, limit: int | None = None) -> None:
     if row.ended:
         return
     if row.told not in (None, "length"):
-        row.end(None, "stop")
+        whole = limit is not None and not row.at_stop_text and is_whole_sentence(row.text)
+        row.end(None, None if whole else "stop")
     elif row.drawn >= room:
         row.end(None, "length")
     elif row.told:

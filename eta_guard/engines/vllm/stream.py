@@ -26,6 +26,8 @@ class Row:
     """Tokens so far, by the server's count; also those drawn after the end."""
     told: str | None = None
     """Why the server ended it; None while it draws."""
+    at_stop_text: bool = False
+    """Whether that was for a stop text, which the server leaves out, and not for an end token."""
     ended: bool = False
     """Whether what is kept is final."""
     finish_reason: FinishReason | None = None
@@ -40,6 +42,7 @@ class Row:
         # Where a gateway leaves the counts out, an event is taken for a token.
         self.drawn = usage.get("completion_tokens") or self.drawn + bool(content)
         self.told = choice.get("finish_reason") or self.told
+        self.at_stop_text |= isinstance(choice.get("stop_reason"), str)
         if self.told in _FAILED:
             raise EngineError(
                 f"The server broke an answer off ({self.told}).", hint="See the server's log."
