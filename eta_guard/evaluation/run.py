@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eta_guard.evaluation.cases import Suite, SuiteCase
     from eta_guard.evaluation.records import CaseRecord
     from eta_guard.evaluation.setup import Setup
-    from eta_guard.evaluation.spread.protocol import Spread
+    from eta_guard.evaluation.spread.protocol import Asked, Spread
 
 Progress = Callable[[int, int], None]
 """Is told how many cases are done, and how many there are: once before the first is asked, when
@@ -80,8 +80,10 @@ class EvaluationRun:
         """How many of them have been asked."""
         return self.total - len(self.missing)
 
-    def records(self, progress: Progress | None = None) -> Iterator[CaseRecord]:
+    def records(self, progress: Progress | None = None) -> Asked:
         """Yields a record a case: those of before in the suite's order, then each as it ends.
+
+        Whoever looks no further closes the generator, which ends the work.
 
         Raises:
             EtaGuardError: A model cannot be loaded, a case cannot be read, or an engine failed.
