@@ -62,7 +62,12 @@ def test_the_command_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch
     assert printed == expected.rstrip().splitlines()
 
 
-def test_ci_runs_the_line_that_installs_and_tests() -> None:
-    (line,) = re.findall(r"^python3 -m venv .* pytest$", README, re.MULTILINE)
-    assert "pip install -e '.[dev]'" in line
-    assert "grep -m1 -E '^python3 -m venv .* pytest$' README.md" in (ROOT / ".ci/run").read_text()
+def test_ci_runs_the_lines_that_install() -> None:
+    lines = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    installs = ("pip install .", "pip install -e '.[dev]'")
+    ends = ("eta-guard demo", "pytest")
+    assert lines == [
+        f"python3 -m venv .venv && . .venv/bin/activate && {install} -c .ci/constraints.txt && {end}"
+        for install, end in zip(installs, ends, strict=True)
+    ]
+    assert "grep -E '^python3 -m venv ' README.md" in (ROOT / ".ci/run").read_text()
