@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
 from notebooks.run import HERE, NAMES, execute, read
 
@@ -15,6 +16,7 @@ LARGEST = 300_000
 """Bytes of a notebook, its pictures included."""
 QUICK = {"one_request"}
 ALL = pytest.mark.parametrize("name", NAMES)
+WARNING = "warnings.warn('late'); print('one'); print('progress', file=sys.stderr)\n'two'"
 PICTURE = re.compile(r"base64,[A-Za-z0-9+/=]+")
 
 
@@ -42,6 +44,18 @@ def _output(output: NotebookNode) -> dict[str, Any]:
 def test_a_fresh_run_shows_what_was_committed(name: str) -> None:
     committed = read(name)
     assert told(execute(deepcopy(committed))) == told(committed)
+
+
+@pytest.mark.loopback
+@pytest.mark.timeout(600)
+def test_warnings_are_no_part_of_what_a_notebook_shows() -> None:
+    quiet, warns = (
+        new_notebook(cells=[new_code_cell(source)])
+        for source in ("print('one')\n'two'", "import sys, warnings\n" + WARNING)
+    )
+    shown = told(execute(warns))
+    assert shown == told(execute(quiet))
+    assert shown == [[{"stdout": "one\n"}, {"text/plain": "'two'"}]]
 
 
 @ALL
