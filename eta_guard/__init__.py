@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from eta_guard.middleware.agent import EtaGuardMiddleware
     from eta_guard.policy import GuardPolicy
     from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+    from eta_guard.request.presentation import Presentation
     from eta_guard.state import Evaluation, GuardState, SentenceRound, Verdict
 
 _HOMES = {
@@ -56,6 +57,7 @@ _HOMES = {
     "MissingWeightsError": "errors",
     "ModelLoadError": "errors",
     "PolicyError": "errors",
+    "Presentation": "request.presentation",
     "ResponseEvaluator": "protocols",
     "RewardResponseEvaluator": "evaluators.reward.evaluator",
     "SentenceRound": "state",
@@ -86,6 +88,7 @@ __all__ = [
     "MissingWeightsError",
     "ModelLoadError",
     "PolicyError",
+    "Presentation",
     "ResponseEvaluator",
     "RewardResponseEvaluator",
     "SentenceRound",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -12,6 +13,10 @@ from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
 
 if TYPE_CHECKING:
     import torch
+
+    from eta_guard.engines.local.engine import LocalEngine
+
+logger = logging.getLogger(__name__)
 
 ASSEMBLIES: dict[str, dict[str, str]] = {
     "embedded": {
@@ -26,6 +31,9 @@ ASSEMBLIES: dict[str, dict[str, str]] = {
     },
 }
 """Names or directories of the models that belong together."""
+
+AS_PUBLISHED = frozenset({"paper"})
+"""Assemblies whose LLaVA-1.5 is shown conversations as the published code does."""
 
 
 class Evaluators(TypedDict):
@@ -53,6 +61,11 @@ def load_parts(
 ) -> Parts:
     """Loads an assembly, with other models in place of its own where they are named.
 
+    The paper's assembly shows its chat model what the published code does: pictures whole, padded
+    to squares, after a system sentence (``Presentation.llava_1_5``). So it does with another
+    ``chat_model`` that, tried out, turns out to be a LLaVA-1.5 in the layout of the hub's; any
+    other model is left as its own processor and chat template have it. The log says which.
+
     Args:
         assembly: A key of ``ASSEMBLIES``.
         chat_model: Name or directory of an image-text-to-text model; a name may pin a revision,
@@ -71,7 +84,9 @@ def load_parts(
     loaders = _evaluator_loaders(names, device, dtype)
     loaders["engine"] = (
         "chat_model",
-        lambda: load_chat_model(names["chat_model"], device, dtype),
+        lambda: load_chat_model(
+            names["chat_model"], device, dtype, as_published=assembly in AS_PUBLISHED
+        ),
     )
     return cast(Parts, _load(loaders, names, progress))
 
@@ -136,6 +151,8 @@ def load_chat_model(
     device: str | None = None,
     dtype: torch.dtype | None = None,
     revision: str | None = None,
+    *,
+    as_published: bool = False,
 ) -> Engine:
     """Loads a chat model by name, by directory, or as the one of an assembly.
 
@@ -144,15 +161,41 @@ def load_chat_model(
         device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
         dtype: Of the weights; float32 on a CPU and as stored elsewhere without it.
         revision: A commit, tag or branch of the repository; pin one where answers matter.
+        as_published: Show a LLaVA-1.5 its conversations as the published code does (see
+            ``load_parts``); always so for ``"paper"``.
 
     Raises:
         ModelLoadError: There are no such weights within reach.
     """
     from eta_guard.engines.local.engine import LocalEngine
 
+    as_published = as_published or name in AS_PUBLISHED
     name, pinned = _pinned(ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name)
-    return LocalEngine.from_pretrained(
+    engine = LocalEngine.from_pretrained(
         name, device=device, dtype=dtype, revision=revision or pinned
+    )
+    if as_published:
+        _show_as_published(engine)
+    return engine
+
+
+def _show_as_published(engine: LocalEngine) -> None:
+    from eta_guard.engines.local import llava_1_5
+
+    why_not = llava_1_5.why_no_llava_1_5(engine.model, engine.processor)
+    if why_not is not None:
+        logger.warning(
+            "%s is shown pictures and conversations as its own processor and chat template have"
+            " them, not as in the paper: it is no LLaVA-1.5 in the hub's layout; %s.",
+            engine.fingerprint,
+            why_not,
+        )
+        return
+    engine.presentation = llava_1_5.published_presentation(engine.processor)
+    logger.info(
+        "%s is shown what the published code shows a LLaVA-1.5: pictures padded to squares, and"
+        " the Vicuna system sentence.",
+        engine.fingerprint,
     )
 
 

@@ -37,6 +37,7 @@ NAMES = [
     "MissingWeightsError",
     "ModelLoadError",
     "PolicyError",
+    "Presentation",
     "ResponseEvaluator",
     "RewardResponseEvaluator",
     "SentenceRound",

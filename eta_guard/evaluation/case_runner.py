@@ -101,6 +101,7 @@ class CaseRunner:
             engine.processor,
             fingerprint=engine.fingerprint,
             alternating_mapping=True,
+            presentation=engine.presentation,
         )
 
     def _compared(self, case: SuiteCase, drawn: Mapping[str, Drawn]) -> dict[str, Comparison]:

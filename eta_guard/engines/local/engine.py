@@ -33,6 +33,7 @@ from eta_guard.loading import (
 )
 from eta_guard.protocols import Generation
 from eta_guard.request.conversation import Conversation
+from eta_guard.request.presentation import AS_IT_IS, Presentation
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class LocalEngine:
         fingerprint: str | None = None,
         compiled: bool = False,
         alternating_mapping: bool = False,
+        presentation: Presentation = AS_IT_IS,
     ) -> None:
         """Wraps a loaded model.
 
@@ -59,6 +61,8 @@ class LocalEngine:
                 first requests take minutes longer; worth it where many follow.
             alternating_mapping: Read every visual embedding as the text-token embedding that is
                 nearest to it (a finding of the ETA paper); the fingerprint says so.
+            presentation: What the model is shown beyond its chat template and its processor's
+                own preprocessing; nothing by default.
 
         Raises:
             UnsupportedModelError: The model cannot be run in this way.
@@ -66,6 +70,8 @@ class LocalEngine:
         _check_model(model)
         self.running = RunningModel(model, processor, maps_images=alternating_mapping)
         """The model, as readers and sessions know it."""
+        self.presentation = presentation
+        """How conversations are shown to the model."""
         self.fingerprint = fingerprint or str(model.config.name_or_path)
         if alternating_mapping:
             mapping.image_token(self.model)
@@ -94,6 +100,7 @@ class LocalEngine:
         revision: str | None = None,
         compiled: bool = False,
         alternating_mapping: bool = False,
+        presentation: Presentation = AS_IT_IS,
     ) -> LocalEngine:
         """Loads a model and its processor; code from its repository is never run.
 
@@ -104,6 +111,7 @@ class LocalEngine:
             revision: A commit, tag or branch of the repository; pin one where answers matter.
             compiled: See the class.
             alternating_mapping: See the class.
+            presentation: See the class.
 
         Raises:
             ModelLoadError: The weights are missing, unreachable, damaged, or of another kind.
@@ -121,6 +129,7 @@ class LocalEngine:
             fingerprint=fingerprint,
             compiled=compiled,
             alternating_mapping=alternating_mapping,
+            presentation=presentation,
         )
 
     @property
@@ -135,7 +144,8 @@ class LocalEngine:
 
     def open(self, conversation: Conversation, generation: Generation) -> LocalSession:
         """Begins a request; nothing is computed yet."""
-        return self.begin(model_inputs(self.processor, conversation, generation.tools), generation)
+        shown = self.presentation.show(conversation)
+        return self.begin(model_inputs(self.processor, shown, generation.tools), generation)
 
     def begin(self, inputs: dict[str, torch.Tensor], generation: Generation) -> LocalSession:
         """Begins a request from the model's own inputs.

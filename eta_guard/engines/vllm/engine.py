@@ -20,6 +20,7 @@ from eta_guard.engines.vllm.stream import broken_off, read_events, refusal
 from eta_guard.errors import EngineError, UnsupportedModelError
 from eta_guard.protocols import Generation
 from eta_guard.request.conversation import Conversation
+from eta_guard.request.presentation import AS_IT_IS, Presentation
 
 try:
     import httpx
@@ -47,6 +48,10 @@ class VllmEngine:
     Draws are a function of seed, sentence and candidate as far as the server's are: its batches
     may move a logit. Tools are not offered.
 
+    The server has a processor of its own, so what the paper's code showed LLaVA-1.5 is prepared on
+    this side: with ``presentation=Presentation.llava_1_5()`` every picture is sent padded and
+    scaled as published, and the conversation begins with the published system sentence.
+
     Example:
         >>> engine = VllmEngine("http://localhost:8000/v1", "llava-hf/llava-1.5-7b-hf")
         >>> guard = EtaGuard(engine=engine, image_evaluator=clip, response_evaluator=reward)
@@ -60,6 +65,7 @@ class VllmEngine:
         api_key: str | None = None,
         timeout: float = 120.0,
         client: httpx.Client | None = None,
+        presentation: Presentation = AS_IT_IS,
     ) -> None:
         """Asks the server nothing yet.
 
@@ -69,11 +75,15 @@ class VllmEngine:
             api_key: Sent as a bearer token.
             timeout: Seconds to wait for a connection, and for each next piece of an answer.
             client: In place of one of its own, for proxies, certificates and tests.
+            presentation: What the model is shown beyond the server's chat template and processor;
+                nothing by default.
         """
         self.base_url, self.model = base_url.rstrip("/"), model
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._timeout = timeout
         self._client = client or httpx.Client()
+        self.presentation = presentation
+        """How conversations are shown to the model."""
 
     def __repr__(self) -> str:
         return f"VllmEngine({self._where!r}, {self.model!r})"
@@ -105,7 +115,7 @@ class VllmEngine:
                 f"{self.model} is not offered tools: VllmEngine reads no calls.",
                 hint="Bind none, or use a ChatModelEngine over the server's LangChain chat model.",
             )
-        return VllmSession(self, conversation, generation)
+        return VllmSession(self, self.presentation.show(conversation), generation)
 
     def stream(self, asked: Mapping[str, Any], secret: str = "") -> Generator[dict[str, Any]]:
         """Asks for answers; yields the events of the stream, which closes with the iterator.
