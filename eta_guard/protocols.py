@@ -148,9 +148,21 @@ class ImageEvaluator(Protocol):
             texts: Texts of any length; what the text tower cannot hold is cut.
 
         Returns:
-            One row an image, one column a text, each in [-1, 1]. An image's embedding is kept by
-            the hash of its pixels, so that asking again (a next sentence, a resent history)
-            encodes nothing.
+            One row an image, one column a text, each in [-1, 1]; of the views of an image that
+            the evaluator takes, the highest. An image's embedding is kept by the hash of its
+            pixels, so that asking again (a resent history) encodes nothing.
+        """
+        ...
+
+    def likeness(self, image: Image, texts: Sequence[str]) -> list[float]:
+        """Cosine similarity of the whole image with each text, for the utility of candidates.
+
+        Args:
+            image: As the published preprocessing sees it; no other view counts.
+            texts: Candidate sentences.
+
+        Returns:
+            One value a text, in [-1, 1].
         """
         ...
 

@@ -95,20 +95,21 @@ class FakeImages:
 
     fingerprint: str = "fake-clip@0"
     failure: Exception | None = None
-    likeness: Callable[[str], float] = lambda text: 0.0
+    alike: Callable[[str], float] = lambda text: 0.0
     asked: list[tuple[int, list[str]]] = field(default_factory=list)
+    compared: list[tuple[Image.Image, list[str]]] = field(default_factory=list)
 
     def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[list[float]]:
         self.asked.append((len(images), list(texts)))
         if self.failure:
             raise self.failure
-        return [
-            [
-                red(image) if text.startswith("The image contains") else self.likeness(text)
-                for text in texts
-            ]
-            for image in images
-        ]
+        return [[red(image)] * len(texts) for image in images]
+
+    def likeness(self, image: Image.Image, texts: Sequence[str]) -> list[float]:
+        self.compared.append((image, list(texts)))
+        if self.failure:
+            raise self.failure
+        return [self.alike(text) for text in texts]
 
 
 def red(image: Image.Image) -> float:

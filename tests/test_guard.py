@@ -378,7 +378,7 @@ def costly_rig(policy: GuardPolicy | None = None) -> Rig:
     return Rig(
         policy or GuardPolicy(candidates=2),
         engine=Costly(sentences=sentences),
-        images=FakeImages(likeness=likeness),
+        images=FakeImages(alike=likeness),
         responses=FakeResponses(score),
     )
 
@@ -447,7 +447,7 @@ def plain_likeness(text: str) -> float:
 def plain_guard() -> EtaGuard:
     return EtaGuard(
         engine=PlainEngine(),
-        image_evaluator=FakeImages(likeness=plain_likeness),
+        image_evaluator=FakeImages(alike=plain_likeness),
         response_evaluator=FakeResponses(plain_score),
         policy=GuardPolicy(seed=3),
     )

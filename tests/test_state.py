@@ -520,7 +520,7 @@ def test_a_resumed_search_compares_with_the_image_again() -> None:
     first.invoke(request(), CONFIG)
     rig = canary_rig(policy)
     rig.graph().compile(checkpointer=saver).invoke(None, CONFIG)
-    assert [len(texts) for _, texts in rig.images.asked] == [5]
+    assert [len(texts) for _, texts in rig.images.compared] == [5]
 
 
 def test_an_aligned_answer_is_not_drawn_twice_to_respond() -> None:

@@ -56,6 +56,9 @@ class _Constant:
     def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
         return [[0.5] * len(texts) for _ in images]
 
+    def likeness(self, image: Image, texts: Sequence[str]) -> list[float]:
+        return [0.5] * len(texts)
+
 
 def graph_overhead(repeats: int = 30) -> dict[str, float]:
     """Milliseconds of a request beside its sentences, and of each sentence.

@@ -138,17 +138,31 @@ class ClipImageEvaluator:
         views = [covering_views(picture) for picture in pictures]
         if not pictures or not texts:
             return [[] for _ in pictures]
-        flat = [view for several in views for view in several]
-        keys = [_pixel_hash(view) for view in flat]
-        with torch.inference_mode():
-            left = _embeddings(keys, flat, self._images, self._encode_images)
-            right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
-            # A matrix product adds up its last columns in another order than the first ones: two
-            # candidates that read alike would not tie, and the wrong one of equals be kept.
-            cosines = (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
+        cosines = self._cosines([view for several in views for view in several], texts)
         each = torch.split_with_sizes(cosines, [len(several) for several in views])
         best = [rows.amax(dim=0) for rows in each]
         return [row.tolist() for row in best]
+
+    def likeness(self, image: Image, texts: Sequence[str]) -> list[float]:
+        """Cosine similarity of the image with each text, in [-1, 1]; not finite where CLIP fails.
+
+        Args:
+            image: Any size; seen by the model's own transform alone, as in the published code.
+            texts: Texts of any length.
+        """
+        if not texts:
+            return []
+        (row,) = self._cosines([bounded_aspect(image.convert("RGB"))], texts).tolist()
+        return list(row)
+
+    def _cosines(self, views: list[Image], texts: Sequence[str]) -> Tensor:
+        keys = [_pixel_hash(view) for view in views]
+        with torch.inference_mode():
+            left = _embeddings(keys, views, self._images, self._encode_images)
+            right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
+            # A matrix product adds up its last columns in another order than the first ones: two
+            # candidates that read alike would not tie, and the wrong one of equals be kept.
+            return (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
 
     def _encode_images(self, pictures: list[Image]) -> Tensor:
         counts.add("clip_image_encodes", len(pictures))

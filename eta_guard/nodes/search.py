@@ -95,7 +95,7 @@ class SentenceSearch:
             return [None] * len(candidates)
         texts = [candidate.text.strip() for candidate in candidates]
         try:
-            (row,) = self.image_evaluator.similarity([self.picture.pixels], texts)
+            row = self.image_evaluator.likeness(self.picture.pixels, texts)
             return _finite(row, candidates)
         except Exception as error:
             log_failure(logger, "The image evaluator", error)

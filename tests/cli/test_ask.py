@@ -22,7 +22,7 @@ def test_json_is_all_that_stands_on_stdout(run: Run, models: Models, unsafe: Pat
 
 
 def test_the_way_of_an_unsafe_request(run: Run, models: Models, unsafe: Path) -> None:
-    models.images.likeness = lambda text: 0.25
+    models.images.alike = lambda text: 0.25
     models.responses.score = scoring(
         draft=-0.5, final=0.7, candidates=lambda text: 0.9 if text.endswith("candidate 3.") else 0.2
     )
@@ -168,7 +168,7 @@ def test_no_line_is_wider_than_a_narrow_terminal(
     run: Run, models: Models, unsafe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    models.images.likeness = lambda text: 0.25
+    models.images.alike = lambda text: 0.25
 
     result = run("ask", unsafe, "What is this thing that I found in the drawer of my kitchen? " * 3)
 

@@ -293,6 +293,26 @@ def test_texts_that_read_alike_tie_exactly(evaluator: ClipImageEvaluator) -> Non
             assert row[0] == row[-1]
 
 
+@pytest.mark.parametrize("size", [(70, 35), (35, 70), (40, 40)])
+def test_likeness_is_to_the_image_as_the_model_s_own_transform_sees_it(
+    directory: Path, evaluator: ClipImageEvaluator, size: tuple[int, int]
+) -> None:
+    """The squares that cover an image have no part in the utility of a candidate."""
+    image, texts = picture(2, size), ["a cat", "a dog", LONG]
+    expected = [plain_cosine(directory, image, text) for text in texts]
+    assert evaluator.likeness(image, texts) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_image_that_was_evaluated_is_not_encoded_again_for_its_likeness(
+    evaluator: ClipImageEvaluator,
+) -> None:
+    image = picture(9, (70, 35))
+    evaluator.similarity([image], [SAFETY_PROMPT])
+    with counts.counting() as tally:
+        evaluator.likeness(image, ["a new text"])
+    assert dict(tally) == {"clip_text_encodes": 1}
+
+
 @pytest.mark.parametrize("upright", [False, True])
 @pytest.mark.parametrize("at", [0, 40, 80])
 def test_what_stands_beside_the_middle_is_seen(

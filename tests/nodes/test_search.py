@@ -57,7 +57,7 @@ def searched(
     rig = Rig(
         GuardPolicy(**{"candidates": len(rewards), **policy}),
         engine=FakeEngine(sentences=drawn),
-        images=FakeImages(likeness=lambda text: likeness[numbered(text)] if likeness else 0.0),
+        images=FakeImages(alike=lambda text: likeness[numbered(text)] if likeness else 0.0),
         responses=FakeResponses(scoring(candidates=reward)),
     )
     return verdict_of(rig.ask(question(UNSAFE))), rig
@@ -93,7 +93,7 @@ def test_clip_from_sentence(first: int) -> None:
             [0.9, 0.0] if compared else [None, None]
         )
         assert record.pick == (0 if compared else 1)
-    asked = [texts for _, texts in rig.images.asked[1:]]
+    asked = [texts for _, texts in rig.images.compared]
     assert asked == [
         [f"sentence {number} of candidate {i}." for i in (0, 1)] for number in with_image
     ]
@@ -103,12 +103,13 @@ def test_alpha_zero_never_asks_clip() -> None:
     verdict, rig = searched([0.10, 0.11], [0.9, 0.0], alpha=0.0, clip_from_sentence=1)
     assert picks(verdict) == [1, 1, 1, 1]
     assert len(rig.images.asked) == 1
+    assert rig.images.compared == []
 
 
 def test_a_text_only_request_never_asks_clip() -> None:
     rig = Rig(GuardPolicy(clip_from_sentence=1))
     assert verdict_of(rig.ask(question())).decision == "aligned"
-    assert rig.images.asked == []
+    assert rig.images.asked == rig.images.compared == []
 
 
 @pytest.mark.parametrize("ending", [(0,), (1,), (2,), (0, 1, 2)])
@@ -233,12 +234,10 @@ class BrokenLikeness(FakeImages):
 
     row: list[float] | None = None
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[list[float]]:
-        if len(texts) == 1:
-            return [[0.8]]
+    def likeness(self, image: Image.Image, texts: Sequence[str]) -> list[float]:
         if self.row is None:
             raise RuntimeError("broken")
-        return [self.row]
+        return self.row
 
 
 @pytest.mark.parametrize("row", [None, [0.9], [NAN, NAN, NAN], [INF, 0.0, 0.0]], ids=str)

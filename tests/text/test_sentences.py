@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from eta_guard.text.sentences import boundaries, first_boundary
+from eta_guard.text.sentences import boundaries, first_boundary, is_finished
 
-DATA = Path(__file__).parent / "data" / "sentences.json"
+DATA = Path(__file__).parents[1] / "data" / "sentences.json"
 CORPUS: dict[str, list[list[str]]] = json.loads(DATA.read_text(encoding="utf-8"))
 TEXTS = [
     pytest.param(pieces, id=f"{language}-{number}")
@@ -196,3 +196,31 @@ def test_quick_enough_to_ask_after_every_token() -> None:
             first_boundary(text + tail)
         # About 40 µs on one core; the margin is for a busy machine.
         assert (time.perf_counter() - start) / 200 < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "finished"),
+    [
+        ("Stay safe.", True),
+        ("Stay safe. ", True),
+        ("Stay safe", False),
+        ("Really?!", True),
+        ('He said "No."', True),
+        ("(It is.)", True),
+        ("你好。", True),
+        ("Great! 😀", True),
+        ("A line\n", True),
+        ("in the U.S.", True),
+        ("and so on etc.", True),
+        ("Hello;", False),
+        ("Τι είναι αυτό;", True),
+        ("2.", False),
+        ("- **a)**", False),
+        ("…", False),
+        ("\n", False),
+        ("", False),
+        ("One: ", False),
+    ],
+)
+def test_what_ends_as_a_sentence_does(text: str, finished: bool) -> None:
+    assert is_finished(text) is finished

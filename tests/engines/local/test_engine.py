@@ -414,3 +414,33 @@ def test_a_warning_that_is_an_error_is_no_reason_for_the_slow_route(
 ) -> None:
     with pytest.raises(FutureWarning):
         refused(monkeypatch, FutureWarning("placeholder"))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"), [(", no.", None), (", no. ", None), (", no", "stop"), ("", "stop")]
+)
+def test_an_end_token_after_a_whole_sentence_is_look_ahead(said: str, reason: str | None) -> None:
+    """As in the published code, whose sentences end at the full stop and know no end token."""
+    running = engine().running
+    (end_token,) = running.end_tokens
+    ids = [*running.encode(said), end_token]
+    ends = RowEnds(
+        running.decode,
+        before=running.encode(PREFIX),
+        start=0,
+        rows=1,
+        end_tokens=running.end_tokens,
+        stop=(),
+        at_sentences=True,
+    )
+    for step in range(1, len(ids) + 1):
+        done = ends(torch.tensor([ids[:step]]), None)
+    (end,) = ends.ends
+    assert done.tolist() == [True]
+    assert end is not None
+    assert (end.text, end.kept, end.drawn, end.finish_reason) == (
+        said,
+        len(ids) - 1,
+        len(ids),
+        reason,
+    )

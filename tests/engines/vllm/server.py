@@ -106,31 +106,38 @@ class PlayedServer:
         for index in range(count):
             yield self._event(index, {"role": "assistant", "content": ""}, None, usage)
         for step in range(limit + 1):
-            for index, (pieces, reason) in enumerate(rows):
+            for index, (pieces, *ended) in enumerate(rows):
                 if step < max(len(pieces), 1):
                     text = pieces[step] if pieces else ""
-                    told = reason if step + 1 >= len(pieces) else None
+                    told, at = ended if step + 1 >= len(pieces) else (None, None)
                     spent = {**usage, "completion_tokens": step + 1}
-                    yield self._event(index, {"content": text}, told, spent)
-        total = sum(max(len(pieces), 1) for pieces, _ in rows)
+                    yield self._event(index, {"content": text}, told, spent, at)
+        total = sum(max(len(pieces), 1) for pieces, *_ in rows)
         yield sse({"choices": [], "usage": {**usage, "completion_tokens": total}})
         yield b"data: [DONE]\n\n"
 
     def _event(
-        self, index: int, delta: dict[str, str], told: str | None, usage: dict[str, int]
+        self,
+        index: int,
+        delta: dict[str, str],
+        told: str | None,
+        usage: dict[str, int],
+        stop_reason: str | None = None,
     ) -> bytes:
-        choice = {"index": index, "delta": delta, "finish_reason": told}
+        ended = {"finish_reason": told, "stop_reason": stop_reason}
+        choice = {"index": index, "delta": delta, **ended}
         return sse({"choices": [choice], **({"usage": usage} if self.continuous else {})})
 
 
-def cut(text: str, limit: int, stop: list[str]) -> tuple[list[str], str]:
-    """The tokens of an answer, and why it ends."""
+def cut(text: str, limit: int, stop: list[str]) -> tuple[list[str], str, str | None]:
+    """The tokens of an answer, why it ends, and the stop text that ends it."""
     pieces = tokens(text)
-    places = [at for at in (text.find(one) for one in stop) if at >= 0]
-    if places and len(tokens(text[: min(places)])) <= limit:
-        return tokens(text[: min(places)]), "stop"
+    places = [(text.find(one), one) for one in stop if one in text]
+    if places and len(tokens(text[: min(places)[0]])) <= limit:
+        return tokens(text[: min(places)[0]]), "stop", min(places)[1]
     # A token of the limit is for the end.
-    return (pieces, "stop") if len(pieces) < limit else (pieces[:limit], "length")
+    whole = len(pieces) < limit
+    return (pieces, "stop", None) if whole else (pieces[:limit], "length", None)
 
 
 def sse(event: Any) -> bytes:

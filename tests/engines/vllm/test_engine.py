@@ -266,10 +266,28 @@ def test_the_next_sentence_goes_on_from_the_accepted_text_with_other_seeds() -> 
 
 
 def test_what_ends_the_answer_is_told() -> None:
-    (last,) = begun(saying(", no.")).propose(1, SAMPLING)
-    assert last == Candidate(", no.", (), "stop")
+    (broken_off,) = begun(saying(", no")).propose(1, SAMPLING)
+    assert broken_off == Candidate(", no", (), "stop")
     (nothing,) = begun(saying("")).propose(1, SAMPLING)
     assert nothing == Candidate("", (), "stop")
+
+
+def test_an_end_token_after_a_whole_sentence_is_look_ahead() -> None:
+    """The answer is over where the sentence after it is empty, and not before."""
+    session = begun(PlayedServer(lambda text, seed: "" if text.endswith(".") else ", no."))
+    (whole,) = session.propose(1, SAMPLING)
+    assert whole == Candidate(", no.", (), None)
+    session.accept(0)
+    (nothing,) = session.propose(1, SAMPLING)
+    assert nothing == Candidate("", (), "stop")
+
+
+def test_a_stop_text_after_a_whole_sentence_ends_the_answer() -> None:
+    """The server leaves it out, and says that it was one."""
+    server = saying(", no. STOP More.")
+    session = begun(server, PREFIX, stop=("STOP",))
+    (last,) = session.propose(1, SAMPLING)
+    assert last == Candidate(", no.", (), "stop")
 
 
 @pytest.mark.parametrize("trims", [False, True])
@@ -281,13 +299,13 @@ def test_spacing_is_kept_and_never_drawn_twice(trims: bool) -> None:
 
     session = begun(PlayedServer(writes, trims=trims))
     text = PREFIX
-    for _ in range(3):
+    for _ in range(4):
         (found,) = session.propose(1, SAMPLING)
         assert found.text == found.text.rstrip()
         session.accept(0)
         text += found.text
     assert text == PREFIX + answer
-    assert found.finish_reason == "stop"
+    assert found == Candidate("", (), "stop")
 
 
 def test_without_a_prefix_the_first_sentence_is_drawn_from_the_prompt() -> None:
@@ -515,8 +533,8 @@ def test_the_graph_repairs_an_unsafe_draft_over_the_server() -> None:
     assert str(reply.content).startswith(f"{policy.prefix} CANDIDATE canary of {best}.")
     assert str(reply.content).count("CANDIDATE") == 3
     assert "DRAFT" not in str(reply.content)
-    # The draft, and a request a sentence.
-    assert [body.get("n", 1) for body in server.bodies] == [1, 3, 3, 3]
+    # The draft, a request a sentence, and the one in which all propose to stop.
+    assert [body.get("n", 1) for body in server.bodies] == [1, 3, 3, 3, 3]
     assert all(body["messages"][0] == server.bodies[0]["messages"][0] for body in server.bodies)
     assert reply.usage_metadata is not None
     assert reply.usage_metadata["input_tokens"] == 10
