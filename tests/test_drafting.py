@@ -105,7 +105,7 @@ def test_a_resumed_request_ends_alike(pause: str) -> None:
     assert verdict.decision == expected.decision
     for mine, one in zip(verdict.rounds, expected.rounds, strict=True):
         assert (mine.pick, mine.text) == (one.pick, one.text)
-        # What is read anew in one forward, and not sentence by sentence, may differ in the last bit.
+        # Read in one forward, and not sentence by sentence, scores may differ in the last bit.
         assert [c.reward for c in mine.candidates] == pytest.approx(
             [c.reward for c in one.candidates], abs=1e-5
         )
