@@ -44,9 +44,10 @@ class GuardPolicy(BaseModel):
     post_prompt: str = Field(default=prompts.POST_PROMPT, min_length=1)
     """The user turn under which whole answers are scored."""
     image_scope: Literal["conversation", "last_turn"] = "conversation"
-    """Which images count: all that the model is shown, those in earlier turns and in tool messages
-    included, or only those of the last user message (several in a row count as one) and since. Of
-    several, the most unsafe counts."""
+    """Which images the model is shown, and which therefore count: all, those in earlier turns and
+    in tool messages included, or only those of the last user message (several in a row count as
+    one) and since; a short text then stands in place of each earlier one. Of several, the most
+    unsafe counts. ``mode="observe"`` changes nothing that the model is shown, and evaluates all."""
     on_no_image: Literal["post_only", "pass", "align"] = "post_only"
     """No image in scope. ``"post_only"``: the answer's own score decides whether to align.
     ``"pass"``: the plain answer goes out unevaluated. ``"align"``: every answer is aligned."""
@@ -212,6 +213,11 @@ class GuardPolicy(BaseModel):
         """
         named = {str(name): value for name, value in values.items()}
         return GuardPolicy(**{**self.model_dump(), **named})
+
+    @property
+    def hides_earlier_images(self) -> bool:
+        """Whether images of earlier turns are shown to nobody."""
+        return self.image_scope == "last_turn" and self.mode == "enforce"
 
     def passes_unread(self, image: Mapping[str, Any] | None) -> bool:
         """Whether the plain answer goes out without an evaluation of its own.

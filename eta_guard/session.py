@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
@@ -53,14 +53,27 @@ class GuardSession:
     )
 
     def __init__(
-        self, engine: Engine, messages: Sequence[BaseMessage], generation: Generation
+        self,
+        engine: Engine,
+        messages: Sequence[BaseMessage],
+        generation: Generation,
+        *,
+        hide_earlier: bool = False,
     ) -> None:
         """Reads the messages.
+
+        Args:
+            engine: Runs the chat model.
+            messages: Of the request.
+            generation: The caller's settings.
+            hide_earlier: Pictures of earlier turns are shown to nobody, neither to evaluators nor
+                to the model.
 
         Raises:
             InputError: They cannot be read.
         """
-        self.conversation: Conversation = read_conversation(messages)
+        read = read_conversation(messages)
+        self.conversation: Conversation = read.showing_the_last_turn() if hide_earlier else read
         self.proposed: list[tuple[str, ...]] = []
         self._scores: ResponseSession | None = None
         self._aligned: str | None = None
@@ -128,21 +141,13 @@ class GuardSession:
         drawn = self._draft or self._stopped
         return drawn.text if drawn else None
 
-    def picture(
-        self, state: Mapping[str, Any], scope: Literal["conversation", "last_turn"]
-    ) -> Picture | None:
+    def picture(self, state: Mapping[str, Any]) -> Picture | None:
         """The image that counts: the one that ``image`` in the state speaks of."""
         if state["image"] is None:
             return None
         # By its number: images within one nested block share message and block.
         number: int = state["images"].index(state["image"])
-        return self.pictures(scope)[number]
-
-    def pictures(self, scope: Literal["conversation", "last_turn"]) -> list[Picture]:
-        """The images that count."""
-        if scope == "last_turn":
-            return self.conversation.last_turn_pictures
-        return self.conversation.pictures
+        return self.conversation.pictures[number]
 
     def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
         """Begins the aligned answer, or takes it up again after ``accepted``."""
@@ -178,7 +183,9 @@ class GuardSession:
         session = state.get("session")
         if isinstance(session, cls):
             return session
-        return cls(engine, state["messages"], _generation(policy, config))
+        generation = _generation(policy, config)
+        hidden = policy.hides_earlier_images
+        return cls(engine, state["messages"], generation, hide_earlier=hidden)
 
 
 def digest(*texts: str) -> str:

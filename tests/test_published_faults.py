@@ -63,7 +63,7 @@ def test_no_image_and_a_flagged_answer_is_a_decided_route(
     verdict = verdict_of(reply)
     assert (verdict.decision, verdict.image, verdict.images) == (decision, None, ())
     assert (reply.content == DRAFT) == (decision == "passed")
-    assert rig.images.asked == rig.images.compared == []
+    assert (rig.images.asked, rig.images.compared) == ([], [])
 
 
 # ── one variable sets both N and top-k ──

@@ -39,7 +39,7 @@ def best_of_n(
         rounds, accepted = list(state["rounds"]), list(state["accepted"])
         if not session.aligning:
             session.align(rules.prefix, _resumed(rounds, accepted))
-        picture = session.picture(state, rules.image_scope)
+        picture = session.picture(state)
         search = SentenceSearch(image_evaluator, response_evaluator, rules, picture)
         to_the_end = state["remaining_steps"] <= STEPS_AFTER
         while True:

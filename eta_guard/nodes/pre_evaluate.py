@@ -28,7 +28,7 @@ def pre_evaluate(*, engine: Engine, image_evaluator: ImageEvaluator, policy: Gua
     def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
         rules = policy.for_run(config)
         session = GuardSession.of(state, engine, rules, config)
-        images = _evaluate(image_evaluator, session.pictures(rules.image_scope), rules)
+        images = _evaluate(image_evaluator, session.conversation.pictures, rules)
         worst = max(images, key=lambda image: image.unsafety, default=None)
         return {
             "session": session,

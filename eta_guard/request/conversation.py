@@ -35,6 +35,9 @@ from eta_guard.request.blocks import read_block
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+EARLIER_PICTURE = "(An image of an earlier turn is not shown any more.)"
+"""What the model reads where a picture is out of scope."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -73,16 +76,40 @@ class Conversation:
 
     @property
     def last_turn_pictures(self) -> list[Picture]:
-        """The pictures of the last user message and of all that follows it (tools' images).
+        """The pictures of the last user message and of all that follows it (tools' images)."""
+        start = self._last_turn
+        return [picture for picture in self.pictures if picture.message >= start]
+
+    def showing_the_last_turn(self) -> Conversation:
+        """The same with a short text in place of every picture of an earlier turn.
+
+        A message that held one is made anew of what was read in it, for engines that pass messages
+        on; the others are the very same.
+        """
+        start = self._last_turn
+        messages, turns = list(self.messages), list(self.turns)
+        for index in {picture.message for picture in self.pictures if picture.message < start}:
+            parts = tuple(
+                EARLIER_PICTURE if isinstance(part, Picture) else part
+                for part in self.turns[index].parts
+            )
+            turns[index] = Turn(self.turns[index].role, parts)
+            content: list[Any] = [{"type": "text", "text": part} for part in parts]
+            messages[index] = self.messages[index].model_copy(update={"content": content})
+        return Conversation(tuple(messages), tuple(turns))
+
+    @property
+    def _last_turn(self) -> int:
+        """The index of the message with which it begins.
 
         User messages directly before the last one count with it: chat models read them as one.
-        Without any user message, every picture counts.
+        Without any user message, all messages are of one turn.
         """
         users = [index for index, turn in enumerate(self.turns) if turn.role == "user"]
         start = users[-1] if users else 0
         while start > 0 and self.turns[start - 1].role == "user":
             start -= 1
-        return [picture for picture in self.pictures if picture.message >= start]
+        return start
 
 
 def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:

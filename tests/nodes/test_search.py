@@ -109,7 +109,7 @@ def test_alpha_zero_never_asks_clip() -> None:
 def test_a_text_only_request_never_asks_clip() -> None:
     rig = Rig(GuardPolicy(clip_from_sentence=1))
     assert verdict_of(rig.ask(question())).decision == "aligned"
-    assert rig.images.asked == rig.images.compared == []
+    assert (rig.images.asked, rig.images.compared) == ([], [])
 
 
 @pytest.mark.parametrize("ending", [(0,), (1,), (2,), (0, 1, 2)])
