@@ -12,7 +12,6 @@ from typing import Any
 NAMES = ("cache", "past_key_values")
 
 
-@cache
 def cache_argument(model_class: Any) -> str:
     """The name of the argument, as the class's own forward spells it.
 

@@ -46,7 +46,7 @@ def test_forward_and_generate_of_the_installed_release_take_it_without_a_warning
         num_attention_heads=2,
         num_key_value_heads=2,
     )
-    model: Any = LlamaForCausalLM(config).eval()
+    model: Any = LlamaForCausalLM(config)
     ids = torch.tensor([[3, 4, 5]])
     given: Any = DynamicCache()
     model(input_ids=ids, use_cache=True, **{cache_argument(type(model)): given})

@@ -69,6 +69,7 @@ class PublishedProcedure:
             policy: Prompts, prefix and sampling.
         """
         self._models, self._engine, self._policy = models, engine, policy
+        self._cache_name = cache_argument(type(models.chat))
         self._sampling = Sampling(
             policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
         )
@@ -149,7 +150,7 @@ class PublishedProcedure:
                 **(step or {"input_ids": row[:, -1:]}),
                 use_cache=True,
                 logits_to_keep=1,
-                **{cache_argument(type(self._models.chat)): cache},
+                **{self._cache_name: cache},
             )
             step = {}
             token = sampler(row, out.logits[:, -1]).argmax(dim=-1, keepdim=True)

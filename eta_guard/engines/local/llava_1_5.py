@@ -7,12 +7,13 @@ chat template has no system sentence.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from PIL.Image import Resampling
 from transformers import LlavaForConditionalGeneration
 
-from eta_guard.request.presentation import VICUNA_SYSTEM, Presentation, Square
+from eta_guard.request.presentation import Presentation, Square
 
 
 def why_no_llava_1_5(model: Any, processor: Any) -> str | None:
@@ -46,7 +47,8 @@ def published_presentation(processor: Any) -> Presentation:
     red, green, blue = (int(part * 255) for part in images.image_mean)
     scales = images.do_resize and images.resample == Resampling.BICUBIC
     side = dict(images.size).get("shortest_edge") if scales else None
-    return Presentation(VICUNA_SYSTEM, Square((red, green, blue), side))
+    square = Square((red, green, blue), side)
+    return replace(Presentation.llava_1_5(), square=square)
 
 
 def _written(processor: Any, system: str) -> str:

@@ -91,7 +91,7 @@ class Tree:
                 axes, or not by the token.
             logits: After the prompt, [vocabulary].
         """
-        self._model = model
+        self._model, self._cache_name = model, cache_argument(type(model))
         self._prompt = cache.get_seq_length()
         self._cache = self._take_over(cache)
         self._next_position = position + 1
@@ -204,7 +204,7 @@ class Tree:
             attention_mask=self._mask(sees, total),
             position_ids=self._next_position + self._row(depths),
             use_cache=True,
-            **{cache_argument(type(self._model)): self._cache},
+            **{self._cache_name: self._cache},
         )
         logits: Tensor = out.logits[0].float()
         return logits

@@ -50,7 +50,8 @@ class VllmEngine:
 
     The server has a processor of its own, so what the paper's code showed LLaVA-1.5 is prepared on
     this side: with ``presentation=Presentation.llava_1_5()`` every picture is sent padded and
-    scaled as published, and the conversation begins with the published system sentence.
+    scaled as published, and the conversation begins with the published system sentence after the
+    ``<s>`` that the server would leave out.
 
     Example:
         >>> engine = VllmEngine("http://localhost:8000/v1", "llava-hf/llava-1.5-7b-hf")
@@ -134,6 +135,8 @@ class VllmEngine:
             # Counts in every event: those of a stream that is closed early have come, too.
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
+        if self.presentation.special_tokens:
+            body["add_special_tokens"] = True
         url = f"{self.base_url}/chat/completions"
         try:
             with self._client.stream(
