@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 def finished(run: EvaluationRun) -> list[CaseRecord]:
     """Asks what has not been asked, and returns a record for every case, in their order."""
     begun = False
-    # Ray tells of workers that died on stdout, where nothing but the result belongs.
-    with redirect_stdout(sys.stderr), progress("Asking") as show:
+    try:
+        # Ray tells of workers that died on stdout, where nothing but the result belongs.
+        with redirect_stdout(sys.stderr), progress("Asking") as show:
 
-        def told(done: int, total: int) -> None:
-            nonlocal begun
-            begun = True
-            show(done, total)
+            def told(done: int, total: int) -> None:
+                nonlocal begun
+                begun = True
+                show(done, total)
 
-        try:
             return run.finish(told)
-        except BaseException:
-            if run.out and begun:
-                stderr().print(
-                    f"{run.done} of {run.total} cases are kept in {run.out}; the same command goes"
-                    " on from there.",
-                    soft_wrap=True,
-                )
-            raise
+    except BaseException:
+        if run.out and begun:
+            stderr().print(
+                f"{run.done} of {run.total} cases are kept in {run.out}; the same command goes on"
+                " from there.",
+                soft_wrap=True,
+            )
+        raise
