@@ -112,7 +112,8 @@ class EtaGuard(CallAware, BaseChatModel):
 
         Args:
             assembly: ``"embedded"``, the small models that ship with the package, or ``"paper"``,
-                the paper's: LLaVA-1.5-7B, CLIP ViT-L/14-336 and ArmoRM-Llama3-8B.
+                the paper's: LLaVA-1.5-7B (shown what the published code shows it, as is any other
+                LLaVA-1.5 in its place), CLIP ViT-L/14-336 and ArmoRM-Llama3-8B.
             chat_model: Name or directory of another image-text-to-text model; a name may pin a
                 revision, ``"llava-hf/llava-1.5-7b-hf@COMMIT"``.
             clip: Name (``"ViT-L-14-336/openai"``) or directory of another open_clip model.

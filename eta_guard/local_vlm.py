@@ -67,7 +67,8 @@ class ChatLocalVLM(BaseChatModel):
         """Loads a model.
 
         Args:
-            name: ``"embedded"``, ``"paper"``, a directory, or a name on the model hub.
+            name: ``"embedded"``, ``"paper"`` (LLaVA-1.5, shown what the published code shows it),
+                a directory, or a name on the model hub.
             device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
             dtype: Of the weights; float32 on a CPU and as stored elsewhere without it.
             revision: A commit, tag or branch on the hub; pin one where answers matter.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -24,16 +25,25 @@ from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
 
-from eta_guard import ChatLocalVLM, EtaGuard, GuardPolicy, Presentation, pretrained
+from eta_guard import (
+    ChatLocalVLM,
+    EtaGuard,
+    GuardPolicy,
+    Presentation,
+    VllmEngine,
+    pretrained,
+)
+from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.pretrained import load_chat_model
 from eta_guard.protocols import Generation, Sampling
-from eta_guard.request.conversation import read_conversation
+from eta_guard.request.conversation import Conversation, read_conversation
 from eta_guard.request.presentation import AS_IT_IS
 from tests import llava_1_5
 from tests.engines.local import tiny
 from tests.engines.vllm.server import PlayedServer
 from tests.fakes import FakeImages, FakeResponses
+from tests.vllm_server import serving
 
 SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. "
@@ -99,7 +109,8 @@ def read_by(engine: LocalEngine) -> Iterator[tuple[list[int], list[NDArray[np.fl
     pixels: list[NDArray[np.float32]] = []
 
     def picture(_: Any, args: Any, given: dict[str, Any]) -> None:
-        pixels.extend(given.get("pixel_values", args[0] if args else None).numpy())
+        shown = given["pixel_values"] if "pixel_values" in given else args[0]
+        pixels.extend(shown.numpy())
 
     hooks = [
         engine.model.get_input_embeddings().register_forward_pre_hook(
@@ -176,7 +187,7 @@ def test_the_pieces_around_a_picture_begin_as_published(engine: LocalEngine) -> 
     assert pieces[-1].endswith(":")
 
 
-@pytest.mark.parametrize("prefix", [PREFIX, GuardPolicy().prefix])
+@pytest.mark.parametrize("prefix", [GuardPolicy().prefix, f"{PREFIX},"])
 def test_an_aligned_answer_goes_on_from_the_published_ids(
     engine: LocalEngine, folder: Path, prefix: str
 ) -> None:
@@ -238,7 +249,8 @@ def test_evaluators_see_the_picture_itself(engine: LocalEngine) -> None:
     assert reply.response_metadata["eta_guard"]["decision"] == "aligned"
     assert str(reply.content).startswith(PREFIX)
     assert looking.seen
-    for seen in looking.seen:
+    assert looking.compared
+    for seen in [*looking.seen, *(image for image, _ in looking.compared)]:
         assert np.array_equal(np.asarray(seen), np.asarray(picture))
     assert pixels
     for shown in pixels:
@@ -348,6 +360,7 @@ def test_a_server_is_sent_the_published_picture_after_the_system_sentence() -> N
     opened.prefill(PREFIX)
     opened.propose(2, Sampling(top_k=5, temperature=1.5, max_sentence_tokens=9))
     for body in server.bodies:
+        assert body["add_special_tokens"]
         system, asked = body["messages"][:2]
         assert system == {"role": "system", "content": SYSTEM}
         sent, text = asked["content"]
@@ -369,3 +382,56 @@ def test_a_server_is_sent_the_callers_system_message_alone() -> None:
     roles = [message["role"] for message in server.bodies[0]["messages"]]
     assert roles == ["system", "user"]
     assert "curious" not in json.dumps(server.bodies[0])
+
+
+@dataclass
+class Told:
+    """What a server read and drew, in ids."""
+
+    prompt: list[int] = field(default_factory=list)
+    drawn: list[int] = field(default_factory=list)
+
+
+class TellingEngine(VllmEngine):
+    """Asks for the ids as well."""
+
+    told = Told()
+
+    def stream(self, asked: Mapping[str, Any], secret: str = "") -> Generator[dict[str, Any]]:
+        self.told = Told()
+        for event in super().stream({**asked, "return_token_ids": True}, secret):
+            self.told.prompt += event.get("prompt_token_ids") or ()
+            for choice in event["choices"]:
+                self.told.drawn += choice.get("token_ids") or ()
+            yield event
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(900)
+def test_a_real_server_reads_the_published_ids_and_draws_what_is_drawn_here(
+    engine: LocalEngine, folder: Path, tmp_path: Path
+) -> None:
+    served = ("--model", str(folder), "--served-model-name", "llava")
+    with serving("chat", tmp_path / "log", *served) as address, httpx.Client() as client:
+        server = TellingEngine(
+            f"{address}/v1", "llava", client=client, presentation=engine.presentation
+        )
+        wanted = published_ids(folder, f"{SYSTEM} USER: <image>\n{QUESTION} ASSISTANT:")
+        for size in SIZES:
+            asked = read_conversation([question(photo(*size))])
+            opened = server.open(asked, Generation(max_tokens=12))
+            opened.answer()
+            assert server.told.prompt == wanted
+            assert server.told.drawn == drawn_here(engine, asked, 12)
+        opened.prefill(PREFIX)
+        opened.propose(1, Sampling(top_k=5, temperature=1.5, max_sentence_tokens=3))
+        words: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        assert server.told.prompt == wanted + words.encode(PREFIX).ids[1:]
+
+
+def drawn_here(engine: LocalEngine, asked: Conversation, tokens: int) -> list[int]:
+    """What the model generates greedily."""
+    inputs = model_inputs(engine.processor, engine.presentation.show(asked))
+    ids = engine.model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
+    drawn: list[int] = ids[0, inputs["input_ids"].shape[1] :].tolist()
+    return drawn

@@ -23,15 +23,17 @@ NO_ENVIRONMENT = 3
 
 
 @contextmanager
-def serving(model: Literal["chat", "reward"], log: Path) -> Iterator[str]:
+def serving(model: Literal["chat", "reward"], log: Path, *options: str) -> Iterator[str]:
     """Serves a shipped model on this machine while the context lasts; gives the address.
+
+    Options are vLLM's; ``--model`` has it serve another one in the same way.
 
     The test is skipped where there is no vLLM, and fails where it does not start.
     """
     port = _free_port()
     with log.open("w") as written:
         server = subprocess.Popen(
-            [SCRIPT, model, "--port", str(port)],
+            [SCRIPT, model, "--port", str(port), *options],
             stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,

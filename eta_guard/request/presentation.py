@@ -72,6 +72,9 @@ class Presentation:
     keeps it in this one's place, even if it is empty."""
     square: Square | None = None
     """Pictures are padded to squares; without one they go to the processor as they are."""
+    special_tokens: bool = False
+    """The tokenizer's own tokens stand before the prompt, where it is not the chat template that
+    writes them. transformers does so by itself; a vLLM server only if it is asked to."""
 
     @classmethod
     def llava_1_5(cls) -> Presentation:
@@ -80,9 +83,9 @@ class Presentation:
         The Vicuna system sentence, and each picture whole: padded to a square in CLIP's mean
         colour and scaled to 336 pixels. The converted checkpoints of the hub
         (``llava-hf/llava-1.5-7b-hf``, ``-13b-hf``) do neither by themselves: their chat template
-        has no system sentence, their processor crops the middle.
+        has no system sentence (and no ``<s>``), their processor crops the middle.
         """
-        return cls(VICUNA_SYSTEM, Square(CLIP_MEAN, 336))
+        return cls(VICUNA_SYSTEM, Square(CLIP_MEAN, 336), special_tokens=True)
 
     def show(self, conversation: Conversation) -> Conversation:
         """The conversation as the model is to be given it."""

@@ -77,6 +77,7 @@ def test_a_picture_too_long_for_a_square_is_scaled_down_before() -> None:
 
 
 def test_llava_is_shown_what_its_authors_code_shows_it() -> None:
-    assert Presentation.llava_1_5() == Presentation(VICUNA_SYSTEM, Square(CLIP_MEAN, 336))
+    square = Square(CLIP_MEAN, 336)
+    assert Presentation.llava_1_5() == Presentation(VICUNA_SYSTEM, square, special_tokens=True)
     mean = (0.48145466, 0.4578275, 0.40821073)
     assert tuple(int(part * 255) for part in mean) == CLIP_MEAN
