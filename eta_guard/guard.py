@@ -133,6 +133,14 @@ class EtaGuard(CallAware, BaseChatModel):
 
     _compiled: _Compiled | None = PrivateAttr(default=None)
 
+    def with_policy(self, policy: GuardPolicy) -> EtaGuard:
+        """A guard over the same parts with another policy, for a tenant say; it costs nothing.
+
+        Args:
+            policy: In place of this guard's own, which stays what it is.
+        """
+        return self.model_copy(update={"policy": policy})
+
     @property
     def graph(self) -> CompiledGuard:
         """The compiled state machine, to be added to other graphs as a node.

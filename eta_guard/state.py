@@ -101,7 +101,13 @@ class SentenceRound(_Record):
     pick: int | None
     """Index of the candidate that was kept; None where none could be scored."""
     text: str
-    """The accepted text of this round, as it stands in the answer."""
+    """The accepted text of this round, as it stands in the answer; empty where stopping was best,
+    and in the verdict of an answer that was refused."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether the round ended the answer without adding to it."""
+        return self.pick is not None and self.candidates[self.pick].ended and not self.text.strip()
 
 
 class Verdict(_Record):
@@ -129,6 +135,11 @@ class Verdict(_Record):
     """The plain answer that was not let out; only with ``record_rejected``."""
     rejected: tuple[tuple[str, ...], ...] | None = None
     """Texts of all candidates of each round; only with ``record_rejected``."""
+
+    @property
+    def sentences(self) -> int:
+        """How many the search added: the round in which to stop was best added none."""
+        return sum(not record.stops for record in self.rounds)
 
 
 class Repaired(TypedDict):

@@ -884,3 +884,19 @@ def test_no_policy_is_the_default_policy() -> None:
 if __name__ == "__main__":
     SNAPSHOT.parent.mkdir(exist_ok=True)
     SNAPSHOT.write_text(Rig().graph().compile().get_graph().draw_mermaid(), "utf-8")
+
+
+def test_the_round_that_stops_is_no_sentence() -> None:
+    """To stop competes in a round of its own, which adds nothing to the answer."""
+
+    def sentences(number: int, n: int) -> list[Candidate]:
+        text = f" Sentence {number}." if number < 3 else ""
+        return [candidate(text, ends=number == 3, ids=(number, i)) for i in range(n)]
+
+    reply = Rig(engine=FakeEngine(sentences=sentences)).ask(question(UNSAFE))
+    verdict = verdict_of(reply)
+    assert (verdict.decision, len(verdict.rounds), verdict.sentences) == ("aligned", 3, 2)
+    assert [record.stops for record in verdict.rounds] == [False, False, True]
+    assert str(reply.content).endswith(" Sentence 1. Sentence 2.")
+    whole = verdict_of(Rig().ask(question(UNSAFE)))
+    assert (len(whole.rounds), whole.sentences) == (3, 3)

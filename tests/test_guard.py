@@ -483,7 +483,8 @@ def test_it_can_be_shown_and_dumped(used: bool) -> None:
 def test_another_policy_is_obeyed_at_once() -> None:
     guard = Rig(GuardPolicy(mode="observe")).guard()
     assert guard.invoke([question(UNSAFE)]).content == DRAFT
-    strict = guard.model_copy(update={"policy": GuardPolicy()})
+    strict = guard.with_policy(GuardPolicy())
+    assert strict.engine is guard.engine
     assert strict.invoke([question(UNSAFE)]).content == SEARCHED
     guard.policy = GuardPolicy()
     assert guard.invoke([question(UNSAFE)]).content == SEARCHED

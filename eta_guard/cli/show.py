@@ -160,7 +160,7 @@ def _texts(verdict: Verdict, place: int, record: SentenceRound) -> list[str]:
             texts[record.pick] = record.text
     shown = [printable(text).strip() for text in texts]
     return [
-        f"{text} (ends)".strip() if candidate.ended else text
+        (f"{text} (ends)" if text else "(stop here)") if candidate.ended else text
         for text, candidate in zip(shown, record.candidates, strict=False)
     ]
 

@@ -102,7 +102,7 @@ def _how_aligned(verdict: Verdict, policy: GuardPolicy) -> str:
     )
     if not verdict.rounds:
         return f"{begun}, and the model continues it."
-    sentences = counted(len(verdict.rounds), "sentence")
+    sentences = counted(verdict.sentences, "sentence")
     candidates = counted(len(verdict.rounds[0].candidates), "candidate")
     return f"{begun} and grows by {sentences}, each the best of {candidates}."
 

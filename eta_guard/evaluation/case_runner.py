@@ -128,7 +128,7 @@ class CaseRunner:
             decision=drawn.decision,
             route=verdict.route if verdict else (),
             final=verdict.final if verdict else None,
-            sentences=len(verdict.rounds) if verdict else 0,
+            sentences=verdict.sentences if verdict else 0,
             seconds=drawn.cost.seconds,
             counts=dict(drawn.cost.counts),
             correct=holds(self._shown(drawn), case.truth) if case.truth else None,

@@ -262,7 +262,7 @@ def test_a_candidate_that_ends_at_once(run: Run, models: Models, unsafe: Path) -
 
     result = run("ask", unsafe, "What is this?", "--set", "candidates=2")
 
-    assert "2 1.000 – 1.000 (ends)" in result.words
+    assert "2 1.000 – 1.000 (stop here)" in result.words
 
 
 def test_an_engine_that_fails_is_one_line(run: Run, models: Models, safe: Path) -> None:
