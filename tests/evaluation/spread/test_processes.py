@@ -63,7 +63,12 @@ def test_an_interrupt_is_quiet_and_keeps_what_has_ended(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    while not kept.exists() and started.poll() is None:
+
+    def lines() -> int:
+        return len(kept.read_bytes().splitlines()) if kept.exists() else 0
+
+    # Two: the last one is taken back if the interrupt comes while it is being written.
+    while lines() < 2 and started.poll() is None:
         time.sleep(0.1)
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to all of them
     out, err = started.communicate()
