@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from eta_guard.cli import progress as progress_module
 from eta_guard.cli.progress import progress
 
 
@@ -10,7 +11,8 @@ def test_a_log_has_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 30.0, 61.0, 62.0])
-    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    told_time = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr("eta_guard.cli.progress.time", told_time)
     with progress("Asking") as told:
         for done in (10, 11, 12, 13):
             told(done, 132)
