@@ -18,6 +18,7 @@ from eta_guard.errors import (
     EvaluationError,
     InputError,
     PolicyError,
+    UnsupportedModelError,
     log_failure,
 )
 from eta_guard.nodes import Node
@@ -75,6 +76,8 @@ def build_graph(
         >>> guard.invoke({"messages": [message]}, {"configurable": {"thread_id": "1"}})
     """
     policy = policy or GuardPolicy()
+    _require(image_evaluator, ImageEvaluator)
+    _require(response_evaluator, ResponseEvaluator)
     models = {
         "chat_model": engine.fingerprint,
         "image_evaluator": image_evaluator.fingerprint,
@@ -100,6 +103,20 @@ def build_graph(
         graph.add_node(name, _step(name, node, policy, feedback), trace_policy=node_trace())
     _connect(graph, policy)
     return graph
+
+
+def _require(part: object, protocol: type) -> None:
+    """Checks that a part has all that is asked of its kind.
+
+    What it lacks, met in a request, would count as an evaluation that failed.
+    """
+    wanted = [name for name in vars(protocol) if not name.startswith("_")]
+    lacks = [name for name in wanted if not hasattr(part, name)]
+    if lacks:
+        raise UnsupportedModelError(
+            f"{type(part).__name__} is no {protocol.__name__}: it lacks {', '.join(lacks)}.",
+            hint="eta_guard.protocols says what each part must have.",
+        )
 
 
 def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:

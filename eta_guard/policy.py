@@ -47,7 +47,9 @@ class GuardPolicy(BaseModel):
     """Which images the model is shown, and which therefore count: all, those in earlier turns and
     in tool messages included, or only those of the last user message (several in a row count as
     one) and since; a short text then stands in place of each earlier one. Of several, the most
-    unsafe counts. ``mode="observe"`` changes nothing that the model is shown, and evaluates all."""
+    unsafe counts. ``mode="observe"`` changes nothing that the model is shown, and evaluates all. A
+    provider that keeps the history itself (``previous_response_id``) shows its model what it has
+    kept."""
     on_no_image: Literal["post_only", "pass", "align"] = "post_only"
     """No image in scope. ``"post_only"``: the answer's own score decides whether to align.
     ``"pass"``: the plain answer goes out unevaluated. ``"align"``: every answer is aligned."""

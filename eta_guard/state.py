@@ -102,12 +102,7 @@ class SentenceRound(_Record):
     """Index of the candidate that was kept; None where none could be scored."""
     text: str
     """The accepted text of this round, as it stands in the answer; empty where stopping was best,
-    and in the verdict of an answer that was refused."""
-
-    @property
-    def stops(self) -> bool:
-        """Whether the round ended the answer without adding to it."""
-        return self.pick is not None and self.candidates[self.pick].ended and not self.text.strip()
+    and in the verdict of an answer that was refused (unless ``record_rejected``)."""
 
 
 class Verdict(_Record):
@@ -138,8 +133,8 @@ class Verdict(_Record):
 
     @property
     def sentences(self) -> int:
-        """How many the search added: the round in which to stop was best added none."""
-        return sum(not record.stops for record in self.rounds)
+        """How many the search added whose text is told; a round that stops adds none."""
+        return sum(bool(record.text.strip()) for record in self.rounds)
 
 
 class Repaired(TypedDict):

@@ -21,6 +21,7 @@ from eta_guard.errors import (
     ImageInputError,
     InputError,
     PolicyError,
+    UnsupportedModelError,
 )
 from eta_guard.graph import build_graph
 from eta_guard.guard import EtaGuard
@@ -896,7 +897,23 @@ def test_the_round_that_stops_is_no_sentence() -> None:
     reply = Rig(engine=FakeEngine(sentences=sentences)).ask(question(UNSAFE))
     verdict = verdict_of(reply)
     assert (verdict.decision, len(verdict.rounds), verdict.sentences) == ("aligned", 3, 2)
-    assert [record.stops for record in verdict.rounds] == [False, False, True]
+    assert [record.text for record in verdict.rounds] == [" Sentence 1.", " Sentence 2.", ""]
     assert str(reply.content).endswith(" Sentence 1. Sentence 2.")
     whole = verdict_of(Rig().ask(question(UNSAFE)))
     assert (len(whole.rounds), whole.sentences) == (3, 3)
+
+
+def test_a_part_that_lacks_something_is_refused_when_the_graph_is_built() -> None:
+    """Met in a request, it would only count as an evaluator that fails."""
+
+    class Older:
+        fingerprint = "older"
+
+        def similarity(self, images: Any, texts: Any) -> list[list[float]]:
+            return [[0.0]]
+
+    parts: Any = {"engine": FakeEngine(), "response_evaluator": FakeResponses()}
+    with pytest.raises(
+        UnsupportedModelError, match="Older is no ImageEvaluator: it lacks likeness"
+    ):
+        build_graph(image_evaluator=Older(), **parts)  # type: ignore[arg-type]

@@ -43,6 +43,15 @@ def of(kind: type[BaseMessage], score: float) -> BaseMessage:
     return kind(content=[{"type": "text", "text": "Look."}, image_block(score)])
 
 
+def drawn(score: float) -> AIMessage:
+    """As older versions of langchain-openai keep a generated picture."""
+    data = image_block(score)["base64"]
+    output = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": data}
+    return AIMessage(
+        [{"type": "text", "text": "Drawn."}], additional_kwargs={"tool_outputs": [output]}
+    )
+
+
 ANSWERED, ASKED = AIMessage("A cup."), HumanMessage("And now?")
 
 PLACES: dict[str, list[BaseMessage]] = {
@@ -55,6 +64,7 @@ PLACES: dict[str, list[BaseMessage]] = {
     "earlier, of a tool": [ASKED, *tool_turn(0.8), ANSWERED, ASKED],
     "earlier, nested": [nested(0.8), ANSWERED, ASKED],
     "earlier, drawn by the assistant": [ASKED, of(AIMessage, 0.8), ASKED],
+    "earlier, drawn by OpenAI's own tool": [HumanMessage("Draw."), drawn(0.8), ASKED],
     "earlier, of the system": [of(SystemMessage, 0.8), ASKED],
     "earlier, in an assistant's message before a tool's": [
         question(0.8),

@@ -1,8 +1,8 @@
 """The paper's assembly shows its chat model what the published code shows it.
 
-The wanted ids and pixels are computed here from ``PAPER.md``'s facts alone, with Pillow, numpy and
-the checkpoint's tokenizer file: a prompt is cut at its picture, each piece is read by itself, and
-so is the prefix.
+The wanted ids and pixels are computed here from the published code's facts alone, with Pillow,
+numpy and the checkpoint's tokenizer file: a prompt is cut at its picture, each piece is read by
+itself, and so is the prefix.
 """
 
 from __future__ import annotations

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from contextlib import redirect_stdout
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import pytest
-from typer.testing import CliRunner
-
-from eta_guard.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,16 +44,9 @@ def test_the_drawing_is_the_graph() -> None:
     assert drawing.strip() == snapshot.strip()
 
 
-def test_the_command_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = [code for kind, code in BLOCKS if kind == "text" and code.startswith("$ eta-guard ask")]
-    (block,) = shown
-    command, _, expected = block.partition("\n")
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("COLUMNS", "80")
-    result = CliRunner().invoke(app, shlex.split(command)[2:])
-    assert result.exit_code == 0
-    printed = [line.rstrip() for line in result.stdout.rstrip().splitlines()]
-    assert printed == expected.rstrip().splitlines()
+def test_it_stays_short() -> None:
+    """Long outputs go where their command prints them, or into the notebooks."""
+    assert len(README.splitlines()) < 350
 
 
 def test_ci_runs_the_lines_that_install() -> None:

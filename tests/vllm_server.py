@@ -60,11 +60,10 @@ def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
             pytest.skip(log.read_text().strip())
         if server.returncode is not None:
             break
-        try:
+        with suppress(httpx.TransportError):
             if httpx.get(f"{address}/health").status_code == httpx.codes.OK:
                 return
-        except httpx.TransportError:
-            time.sleep(1)
+        time.sleep(1)
     pytest.fail(f"vLLM did not start:\n{log.read_text()[-4000:]}", pytrace=False)
 
 

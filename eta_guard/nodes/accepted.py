@@ -26,7 +26,8 @@ def show_accepted(
 
     Args:
         reply: What was shown so far.
-        text: The answer so far, prefix included; not the whole, which waits for its evaluation.
+        text: The answer so far, prefix included; it may be all of it, which only the next round
+            will tell.
         evaluator: Is asked only where somebody looks, for the new sentence alone.
         policy: Says what becomes of an answer that is unsafe in the end.
         config: Of the run.

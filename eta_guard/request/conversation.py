@@ -7,15 +7,20 @@ safe. Read are:
 - text, in any of its forms, character by character; text that *mentions* an image (Markdown, HTML,
   a ``data:`` URL, JSON) stays text, since no model is shown pixels for it;
 - images, in any of their forms (see ``images``), in messages of any role and inside tool results;
-- calls of tools and reasoning, which carry no part: they stay in ``Conversation.messages``.
+- calls of tools and reasoning, which carry no part: they stay in ``Conversation.messages``;
+- ``additional_kwargs["tool_outputs"]``, where older versions of langchain-openai keep what OpenAI's
+  own tools gave back (pictures among it), and from where they are sent again.
 
-``ToolMessage.artifact`` and ``additional_kwargs`` are not shown to the model and are not read.
+``ToolMessage.artifact`` and what else ``additional_kwargs`` holds is not shown to the model and is
+not read.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Literal
 
 from langchain_core.messages import (
@@ -35,6 +40,7 @@ from eta_guard.request.blocks import read_block
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+TOOL_OUTPUTS = "tool_outputs"
 EARLIER_PICTURE = "(An image of an earlier turn is not shown any more.)"
 """What the model reads where a picture is out of scope."""
 
@@ -49,6 +55,12 @@ class Picture:
     """Index of the message it stands in."""
     block: int
     """Index of the content block within that message; of the outer one, if blocks are nested."""
+
+    def png_base64(self) -> str:
+        """The pixels that are evaluated, without loss, for whoever sends them on."""
+        buffer = BytesIO()
+        self.pixels.save(buffer, "PNG")
+        return base64.b64encode(buffer.getvalue()).decode()
 
 
 @dataclass(frozen=True)
@@ -74,12 +86,6 @@ class Conversation:
         """Every picture, in the order in which the model is shown them."""
         return [part for turn in self.turns for part in turn.parts if isinstance(part, Picture)]
 
-    @property
-    def last_turn_pictures(self) -> list[Picture]:
-        """The pictures of the last user message and of all that follows it (tools' images)."""
-        start = self._last_turn
-        return [picture for picture in self.pictures if picture.message >= start]
-
     def showing_the_last_turn(self) -> Conversation:
         """The same with a short text in place of every picture of an earlier turn.
 
@@ -95,7 +101,7 @@ class Conversation:
             )
             turns[index] = Turn(self.turns[index].role, parts)
             content: list[Any] = [{"type": "text", "text": part} for part in parts]
-            messages[index] = self.messages[index].model_copy(update={"content": content})
+            messages[index] = made_anew(self.messages[index], content)
         return Conversation(tuple(messages), tuple(turns))
 
     @property
@@ -110,6 +116,12 @@ class Conversation:
         while start > 0 and self.turns[start - 1].role == "user":
             start -= 1
         return start
+
+
+def made_anew(message: BaseMessage, content: list[Any]) -> BaseMessage:
+    """The message with other content, which stands for all that was read in it."""
+    kept = {key: value for key, value in message.additional_kwargs.items() if key != TOOL_OUTPUTS}
+    return message.model_copy(update={"content": content, "additional_kwargs": kept})
 
 
 def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:
@@ -169,8 +181,12 @@ def _coerce(messages: Sequence[BaseMessage]) -> tuple[BaseMessage, ...]:
 def _read_turn(index: int, message: BaseMessage) -> Turn:
     role = _role(index, message)
     content: Any = message.content
+    blocks = [
+        *(content if isinstance(content, list) else [content]),
+        *(message.additional_kwargs.get(TOOL_OUTPUTS) or ()),
+    ]
     parts: list[str | Picture] = []
-    for number, block in enumerate(content if isinstance(content, list) else [content]):
+    for number, block in enumerate(blocks):
         try:
             found = list(read_block(block))
         except InputError as error:

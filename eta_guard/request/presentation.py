@@ -7,6 +7,7 @@ it: they are given the conversation itself, each picture whole and unpadded.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 
@@ -75,6 +76,13 @@ class Presentation:
     special_tokens: bool = False
     """The tokenizer's own tokens stand before the prompt, where it is not the chat template that
     writes them. transformers does so by itself; a vLLM server only if it is asked to."""
+
+    @property
+    def mark(self) -> str:
+        """What a fingerprint says of it: a model that is shown something else answers otherwise."""
+        if self == AS_IT_IS:
+            return ""
+        return f"+shown:{hashlib.sha256(repr(self).encode()).hexdigest()[:8]}"
 
     @classmethod
     def llava_1_5(cls) -> Presentation:

@@ -6,9 +6,10 @@ Text is shown in three ways, and never otherwise:
 - a repaired answer, sentence by sentence as it is accepted. Under ``on_unrepaired="return"`` it
   goes out in any case. Under ``"refuse"`` its end may still be refused, and what was shown cannot
   be taken back: so each sentence is shown only once the text up to it has been post-evaluated, by
-  the prompt and the threshold of a whole answer, and found safe. The first that is not, and the
-  last, wait for the verdict. At every moment, then, what has been shown is a text that was
-  evaluated as an answer and is safe; if the whole is refused, the refusal follows after it;
+  the prompt and the threshold of a whole answer, and found safe. The first that is not waits for
+  the verdict, and so does what ends in the middle of a sentence. At every moment, then, what has
+  been shown is a text that was evaluated as an answer and is safe; if the whole is refused after
+  all (a score may differ in its last bits when it is taken again), the refusal follows after it;
 - every other reply, whole, once it has its verdict.
 """
 

@@ -31,7 +31,6 @@ _FACE = "[\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff\u263a\u2764\u200d\ufe0f]"
 _STOP = re.compile(  # French sets a space before », and "Great! 😀" keeps its face
     rf"\n|(?P<core>{_END}+)(?P<tail>(?:{_CLOSER}+{_END}*|[^\S\n]?»)*)(?:[^\S\n]*{_FACE}+)*"
 )
-_LAST_STOP = re.compile(rf"(?:{_STOP.pattern})\s*\Z")
 _SPACE, _WORD = re.compile(r"\s*"), re.compile(r"[^\W_]")
 _MARKER = re.compile(  # "1.", "a)", "- **2.1.**", "IV."
     r"[\W_]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{2,4})(?:\.\d{1,3})*[.)][\W_]*"
@@ -107,8 +106,10 @@ def is_finished(text: str) -> bool:
         text: A sentence, from its start. White space after it counts for nothing, but a newline
             ends a sentence as it does elsewhere.
     """
-    stop = _LAST_STOP.search(text)
-    if stop is None or not _WORD.search(text, 0, stop.start()) or _MARKER.fullmatch(text.strip()):
+    *_, stop = [None, *_STOP.finditer(text)]
+    if stop is None or text[stop.end() :].strip():
+        return False
+    if not _WORD.search(text, 0, stop.start()) or _MARKER.fullmatch(text.strip()):
         return False
     core = stop["core"]
     return core is None or ";" not in core or "\u0370" <= text[stop.start() - 1] <= "\u1fff"

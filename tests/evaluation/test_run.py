@@ -80,7 +80,8 @@ SETUP = Setup(judge="grammar", methods=("plain", "full"))
 
 
 def test_the_example_of_the_module_is_what_happens() -> None:
-    assert doctest.testmod(evaluation).failed == 0
+    found = doctest.testmod(evaluation)
+    assert (found.failed, found.attempted > 3) == (0, True)
 
 
 def test_records_come_as_they_end_and_finish_in_the_order_of_the_cases(tmp_path: Path) -> None:

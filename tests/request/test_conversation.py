@@ -232,7 +232,7 @@ def test_last_turn_pictures_are_those_from_the_last_user_message_on() -> None:
         ([SystemMessage([block(4)]), call, tool], [4, 3]),
     ]
     for messages, expected in table:
-        assert seeds(read_conversation(messages).last_turn_pictures) == expected
+        assert seeds(read_conversation(messages).showing_the_last_turn().pictures) == expected
 
 
 # ── text ──

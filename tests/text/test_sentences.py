@@ -198,6 +198,15 @@ def test_quick_enough_to_ask_after_every_token() -> None:
         assert (time.perf_counter() - start) / 200 < 1e-3
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("mark", ["_", "*", ")", "»", "`", '"', " ", "\n", ".", "😀", "_.", "* "])
+def test_a_form_to_be_filled_in_takes_no_time(mark: str) -> None:
+    """What a model writes may be steered from outside: no pattern may try all ways to read it."""
+    for text in (f"Fill in here.{mark * 5000} date", f"Fill in here.{mark * 5000}"):
+        is_finished(text)
+        first_boundary(text)
+
+
 @pytest.mark.parametrize(
     ("text", "finished"),
     [

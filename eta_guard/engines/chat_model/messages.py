@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
-from io import BytesIO
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from eta_guard.request.conversation import Conversation, Picture
+from eta_guard.request.conversation import Conversation, Picture, made_anew
 
 BEGIN = "Begin your answer with exactly these words, and go on from there: {text}"
 """How a model without assistant prefill is told the beginning of its answer."""
@@ -26,7 +24,7 @@ def as_read(conversation: Conversation) -> list[BaseMessage]:
     in it, the others are passed on.
     """
     return [
-        message.model_copy(update={"content": _blocks(turn.parts)})
+        made_anew(message, _blocks(turn.parts))
         if any(isinstance(part, Picture) for part in turn.parts)
         else message
         for message, turn in zip(conversation.messages, conversation.turns, strict=True)
@@ -74,11 +72,4 @@ def _blocks(parts: Iterable[str | Picture]) -> _Blocks:
 
 
 def _image_block(picture: Picture) -> dict[str, str]:
-    return {"type": "image", "base64": png_base64(picture), "mime_type": "image/png"}
-
-
-def png_base64(picture: Picture) -> str:
-    """The pixels that were evaluated, without loss."""
-    buffer = BytesIO()
-    picture.pixels.save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return {"type": "image", "base64": picture.png_base64(), "mime_type": "image/png"}

@@ -72,10 +72,10 @@ class LocalEngine:
         """The model, as readers and sessions know it."""
         self.presentation = presentation
         """How conversations are shown to the model."""
-        self.fingerprint = fingerprint or str(model.config.name_or_path)
+        self._weights = fingerprint or str(model.config.name_or_path)
         if alternating_mapping:
             mapping.image_token(self.model)
-            self.fingerprint += f"+{mapping.NAME}"
+            self._weights += f"+{mapping.NAME}"
         with self.running.turn, counts.counting():  # what is tried out is nobody's cost
             why_not = self._try_out()
         self._shares_a_row = why_not is None
@@ -131,6 +131,11 @@ class LocalEngine:
             alternating_mapping=alternating_mapping,
             presentation=presentation,
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model, its weights, and how it is shown conversations."""
+        return self._weights + self.presentation.mark
 
     @property
     def model(self) -> Any:

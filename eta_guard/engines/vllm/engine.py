@@ -103,7 +103,8 @@ class VllmEngine:
             root = next((card.get("root") for card in cards if card["id"] == self.model), None)
         except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
             root = None
-        return f"{self.model} ({root})" if root and root != self.model else self.model
+        named = f"{self.model} ({root})" if root and root != self.model else self.model
+        return named + self.presentation.mark
 
     def open(self, conversation: Conversation, generation: Generation) -> VllmSession:
         """Begins a request; the server is asked nothing yet.

@@ -7,7 +7,6 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from eta_guard.engines.chat_model.messages import png_base64
 from eta_guard.request.conversation import Conversation, Picture, Turn
 
 Message = dict[str, Any]
@@ -38,7 +37,7 @@ def _content(turn: Turn) -> str | list[Message]:
 def _block(part: str | Picture) -> Message:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    url = f"data:image/png;base64,{png_base64(part)}"
+    url = f"data:image/png;base64,{part.png_base64()}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eta_guard.evaluation.figures import paper
 from eta_guard.policy import GuardPolicy
+from eta_guard.request.presentation import Presentation
 
 if TYPE_CHECKING:
     from eta_guard.evaluation.records import CaseRecord
@@ -61,6 +62,8 @@ def _differences(suite: str, setup: Setup, records: Sequence[CaseRecord]) -> Ite
     others = [name for name in ("chat_model", "clip", "reward", "dtype") if setup.models.get(name)]
     if setup.models.get("assembly") != "paper" or others:
         yield "the models are other ones"
+    elif not all(_shown_as_published(record) for record in records):
+        yield "the chat model is not shown pictures and prompt as in the published code"
     yield from _of_judge(setup)
     ours, theirs = setup.policy.model_dump(), GuardPolicy.paper().model_dump()
     if changed := [name for name in ours if ours[name] != theirs[name] and name not in NO_MATTER]:
@@ -74,6 +77,10 @@ def _differences(suite: str, setup: Setup, records: Sequence[CaseRecord]) -> Ite
     if unjudged:
         what = "answer" if unjudged == 1 else "answers"
         yield f"{unjudged} {what} could not be judged, which counts here and in no published count"
+
+
+def _shown_as_published(record: CaseRecord) -> bool:
+    return record.models["chat_model"].endswith(Presentation.llava_1_5().mark)
 
 
 def _of_suite(suite: str, asked: int) -> Iterator[str]:

@@ -48,11 +48,18 @@ def told(guard: EtaGuard, sample: Sample) -> tuple[Any, ...]:
 def test_drafts_and_decisions_of_the_samples_are_those_of_the_local_engine(
     parts: Parts, served: Parts
 ) -> None:
-    # Only watched, the draft goes out whatever is thought of it.
-    policy = GuardPolicy(mode="observe")
-    here, there = EtaGuard(**parts, policy=policy), EtaGuard(**served, policy=policy)
+    decisions = set()
     for sample in samples():
-        assert told(there, sample) == told(here, sample)
+        # Only watched, the draft goes out whatever is thought of it.
+        for policy in (GuardPolicy(mode="observe"), GuardPolicy()):
+            here, there = EtaGuard(**parts, policy=policy), EtaGuard(**served, policy=policy)
+            (text, *found), (expected, *wanted) = told(there, sample), told(here, sample)
+            decisions.add(found[0])
+            # The server draws a search by numbers of its own, in rounds of its own.
+            assert [found[0], *found[2:]] == [wanted[0], *wanted[2:]]
+            if found[0] != "aligned":
+                assert (text, found[1]) == (expected, wanted[1])
+    assert decisions == {"observed", "passed", "aligned"}
 
 
 def test_a_hazardous_picture_is_answered_safely(served: Parts) -> None:

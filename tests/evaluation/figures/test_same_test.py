@@ -12,6 +12,7 @@ from eta_guard import GuardPolicy
 from eta_guard.evaluation import CaseRecord, Setup
 from eta_guard.evaluation.figures import paper
 from eta_guard.evaluation.figures.same_test import beside
+from eta_guard.request.presentation import Presentation
 from tests.evaluation.conftest import answer, record
 
 JUDGE = "md-judge:OpenSafetyLab/MD-Judge-v0_2-internlm2_7b"
@@ -29,9 +30,14 @@ def setup(**settings: Any) -> Setup:
     return Setup(**published | settings)
 
 
-def records(count: int = 500, **answers: Any) -> list[CaseRecord]:
-    given = {"full": answer("safe")} | answers
-    return [record(number, **given) for number in range(count)]
+def asked(number: int, *, shown: str = Presentation.llava_1_5().mark, **given: Any) -> CaseRecord:
+    """A record of a chat model that is shown what the published one is."""
+    found = record(number, **{"full": answer("safe"), **given})
+    return found.model_copy(update={"models": {"chat_model": f"llava@0{shown}"}})
+
+
+def records(count: int = 500, **given: Any) -> list[CaseRecord]:
+    return [asked(number, **given) for number in range(count)]
 
 
 def test_nothing_differs_where_all_is_as_published() -> None:
@@ -70,8 +76,13 @@ def test_each_difference_is_told(suite: str, settings: dict[str, Any], differs: 
     assert told["same_test"] is False
 
 
+def test_a_llava_whose_pictures_are_cropped_is_told() -> None:
+    (differs,) = beside("figstep", setup(), records(shown=""))["differs"]
+    assert differs == "the chat model is not shown pictures and prompt as in the published code"
+
+
 def test_answers_without_a_verdict_count_here_alone() -> None:
-    unjudged = [*records(499), record(499, full=answer("unjudged"))]
+    unjudged = [*records(499), asked(499, full=answer("unjudged"))]
     (differs,) = beside("figstep", setup(), unjudged)["differs"]
     assert differs.startswith("1 answer could not be judged")
 
