@@ -55,7 +55,8 @@ def candidates(verdict: Verdict) -> HTML:
     for found, texts in zip(verdict.rounds, verdict.rejected or (), strict=True):
         for index, (text, score) in enumerate(zip(texts, found.candidates, strict=True)):
             utility = "–" if score.utility is None else f"{score.utility:.2f}"
-            cells = [str(found.sentence) if index == 0 else "", utility, escape(text.strip(" ,"))]
+            said = escape(text.strip(" ,")) or "(stop here)"
+            cells = [str(found.sentence) if index == 0 else "", utility, said]
             if index == found.pick:
                 cells[1:] = [f"<b>{cell}</b>" for cell in cells[1:]]
             rows.append(cells)
