@@ -17,7 +17,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from PIL import Image
 
-from eta_guard import ChatModelEngine, EtaGuard, EtaGuardMiddleware, GuardPolicy
+from eta_guard import ChatLocalVLM, ChatModelEngine, EtaGuard, EtaGuardMiddleware, GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.request.conversation import EARLIER_PICTURE
 from eta_guard.state import Verdict
@@ -184,18 +184,21 @@ def test_what_the_model_is_shown_was_evaluated(
 
 @combinations
 @pytest.mark.parametrize("place", [place for place in PLACES if "system" not in place])
+@pytest.mark.parametrize("kind", ["local", "chat_model"])
 def test_so_it_is_behind_the_middleware(
-    place: str, scope: str, on_no_image: str, mode: str
+    kind: str, place: str, scope: str, on_no_image: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Copies: of two messages with one id a graph keeps one.
-    chat, messages = FakeChat(), [message.model_copy() for message in PLACES[place]]
+    watched = Watched(kind, monkeypatch)
+    engine: Any = watched.engine
+    chat = engine.model if kind == "chat_model" else ChatLocalVLM(engine=engine)
     middleware = EtaGuardMiddleware(
         FakeImages(), FakeResponses(scoring()), policy(scope, on_no_image, mode)
     )
     made: Any = create_agent(chat, middleware=[middleware])
-    reply = made.invoke({"messages": messages})["messages"][-1]
-    verdict = Verdict.model_validate(reply.response_metadata["eta_guard"])
-    assert reds(handed_on([sent for sent, _ in chat.calls])) == evaluated(verdict)
+    # Copies: of two messages with one id a graph keeps one.
+    reply = made.invoke({"messages": [message.model_copy() for message in PLACES[place]]})
+    verdict = Verdict.model_validate(reply["messages"][-1].response_metadata["eta_guard"])
+    assert watched.shown() == evaluated(verdict)
 
 
 def test_the_state_keeps_the_pictures_that_the_model_is_not_shown() -> None:

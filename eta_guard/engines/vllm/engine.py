@@ -11,6 +11,7 @@ LangGraph brings it along anyhow. ``vllm`` itself is not imported.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator, Mapping
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,8 @@ try:
     import httpx
 except ImportError as missing:
     raise ImportError("VllmEngine asks over HTTP: pip install 'eta_guard[vllm]'.") from missing
+
+logger = logging.getLogger(__name__)
 
 _FINGERPRINT_TIMEOUT = 5.0
 
@@ -101,7 +104,13 @@ class VllmEngine:
             )
             cards = response.raise_for_status().json()["data"]
             root = next((card.get("root") for card in cards if card["id"] == self.model), None)
-        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
+            logger.warning(
+                "%s does not tell what stands behind %s (%s); it is known by that name.",
+                self._where,
+                self.model,
+                type(error).__name__,
+            )
             root = None
         named = f"{self.model} ({root})" if root and root != self.model else self.model
         return named + self.presentation.mark
