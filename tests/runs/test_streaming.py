@@ -512,7 +512,7 @@ def test_the_embedded_models_stream_what_they_answer(hazardous: bool) -> None:
     whole = guard.invoke(given)
     chunks = list(guard.stream(given))
     assert "".join(spoken(chunks)) == whole.text
-    sentences = len(verdict_of(whole).rounds)
+    sentences = verdict_of(whole).sentences
     if hazardous:
         assert len(spoken(chunks)) == sentences > 1
     else:
