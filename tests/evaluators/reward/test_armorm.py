@@ -152,7 +152,7 @@ def test_scores_are_those_of_the_formula(
 ) -> None:
     scores, texts = search(evaluator, prompt)
     expected = [plain(prompt, text) for text in texts]
-    assert scores == pytest.approx(expected, abs=5e-6, rel=0)
+    assert scores == pytest.approx(expected, abs=1e-6, rel=0)
     assert max(expected) - min(expected) > 1e-2
     assert isinstance(evaluator, ResponseEvaluator)
 
