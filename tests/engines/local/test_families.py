@@ -34,19 +34,25 @@ every_family = pytest.mark.parametrize("name", list(FAMILIES))
 
 
 @cache
-def made(name: str) -> Family:
-    return FAMILIES[name]()
+def made(name: str) -> tuple[Family, str | None]:
+    """A family, and why it cannot be run, if it cannot."""
+    found = FAMILIES[name]()
+    return found, why_not(found)
 
 
 def family(name: str) -> Family:
-    if reason := why_not(made(name)):
+    found, reason = made(name)
+    if reason:
         pytest.skip(reason)
-    return made(name)
+    return found
+
+
+def engine_of(name: str) -> LocalEngine:
+    return LocalEngine(family(name).model, Processor(), fingerprint=name)
 
 
 def opened(name: str, **settings: Any) -> Any:
-    engine = LocalEngine(family(name).model, Processor(), fingerprint=name)
-    return engine.begin(dict(family(name).inputs), Generation(**settings))
+    return engine_of(name).begin(dict(family(name).inputs), Generation(**settings))
 
 
 def extended(inputs: Inputs, ids: list[int]) -> Inputs:
@@ -134,8 +140,9 @@ def test_the_end_is_that_of_a_model_that_reads_all_anew(name: str) -> None:
 
 @every_family
 def test_the_picture_is_encoded_once(name: str) -> None:
+    engine = engine_of(name)
     with counting() as tally:
-        session = opened(name, max_tokens=40)
+        session = engine.begin(dict(family(name).inputs), Generation(max_tokens=40))
         session.answer()
         session.prefill(PREFIX)
         for _ in range(2):
@@ -153,19 +160,20 @@ def test_a_text_in_between_is_answered_and_changes_nothing(name: str) -> None:
     fresh = FAMILIES[name]().model
     out = fresh.generate(**texts, max_new_tokens=20, do_sample=False)
     plain = WORDS.decode(out[0, 1 + len(QUESTION) :], skip_special_tokens=True).strip()
-    alone, shared = opened(name, max_tokens=40), opened(name, max_tokens=40)
+    engine, inputs = engine_of(name), dict(family(name).inputs)
+    alone, shared = (engine.begin(inputs, Generation(max_tokens=40)) for _ in range(2))
     for session in (alone, shared):
         session.prefill(PREFIX)
         session.propose(3, SAMPLING)
         session.accept(1)
-    expected, engine = alone.propose(3, SAMPLING), shared._engine
+    expected = alone.propose(3, SAMPLING)
     assert engine.begin(texts, Generation(max_tokens=20)).answer().text == plain
     assert shared.propose(3, SAMPLING) == expected
 
 
 def test_who_shares_a_row_is_found_by_trying() -> None:
     """Windows, recurrent states, chunks and cross-attention cannot be shared in one row."""
-    runs = {name for name in FAMILIES if not why_not(made(name))}
+    runs = {name for name in FAMILIES if not made(name)[1]}
     general = {name for name in runs if isinstance(opened(name)._reader, BatchReader)}
     windows = {"gemma3", "gemma3_within_its_window"}
     assert general == {*windows, "mllama", "qwen3_5", "llama4"} & runs
