@@ -82,7 +82,6 @@ PNG = "iVBORw0"
 
 SCOPES = ("conversation", "last_turn")
 NO_IMAGE = ("post_only", "pass", "align")
-MODES = ("enforce", "observe")
 
 
 def reds(images: Iterator[Image.Image]) -> set[int]:
@@ -154,7 +153,12 @@ def policy(scope: str, on_no_image: str, mode: str) -> GuardPolicy:
 
 
 combinations = pytest.mark.parametrize(
-    ("scope", "on_no_image", "mode"), list(product(SCOPES, NO_IMAGE, MODES))
+    ("scope", "on_no_image", "mode"),
+    [
+        *product(SCOPES, NO_IMAGE, ["enforce"]),
+        # Nothing depends on `on_no_image` where every answer goes out.
+        *product(SCOPES, ["pass"], ["observe"]),
+    ],
 )
 
 
