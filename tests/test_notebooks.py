@@ -40,7 +40,7 @@ def _output(output: NotebookNode) -> dict[str, Any]:
     "name",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_fresh_run_shows_what_was_committed(name: str) -> None:
     committed = read(name)
     assert told(execute(deepcopy(committed))) == told(committed)
