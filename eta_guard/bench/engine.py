@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import LogitsProcessor
 
 from eta_guard.bench.forced import ForcedSampling, Lengths
 from eta_guard.bench.models import Models
 from eta_guard.engines.local.engine import LocalEngine
-from eta_guard.protocols import Generation, Sampling
+from eta_guard.protocols import Generation
 
 
 class BenchEngine(LocalEngine):
@@ -37,21 +39,5 @@ class BenchEngine(LocalEngine):
             device=self._models.device,
         )
 
-    def _forced(
-        self,
-        generation: Generation,
-        *,
-        sentence: int,
-        rows: int,
-        steps: int,
-        start: int,
-        sampling: Sampling | None,
-    ) -> LogitsProcessor | None:
-        return self.forced.processor(
-            generation,
-            sentence=sentence,
-            rows=range(rows),
-            steps=steps,
-            start=start,
-            sampling=sampling,
-        )
+    def _forced(self, generation: Generation, *, rows: int, **place: Any) -> LogitsProcessor:
+        return self.forced.processor(generation, rows=range(rows), **place)
