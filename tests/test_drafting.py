@@ -106,9 +106,10 @@ def test_a_resumed_request_ends_alike(pause: str) -> None:
     for mine, one in zip(verdict.rounds, expected.rounds, strict=True):
         assert (mine.pick, mine.text) == (one.pick, one.text)
         # Read in one forward, and not sentence by sentence, scores may differ in the last bit.
-        assert [c.reward for c in mine.candidates] == pytest.approx(
-            [c.reward for c in one.candidates], abs=1e-5
-        )
+        assert [c.ended for c in mine.candidates] == [c.ended for c in one.candidates]
+        for name in ("reward", "similarity", "utility"):
+            found, wanted = ([getattr(c, name) for c in r.candidates] for r in (mine, one))
+            assert found == pytest.approx(wanted, abs=1e-6)
 
 
 def test_an_engine_that_cannot_draws_first() -> None:
