@@ -4,6 +4,11 @@ Engines and evaluators know nothing of the graph or of each other. Scores are pl
 the nodes that hold them against the policy's thresholds, so that no implementation can call safe
 what it could not evaluate: a score that is not finite, or an exception, is *unscored*.
 
+Each method may have an asynchronous form beside it, by the same name with an ``a`` before it
+(``aanswer``, ``apropose``, ``afinish``, ``asimilarity``, ``alikeness``, ``ascore``): a part that asks
+over a network has it, and requests that are asynchronous use it. A part without it is run in a
+thread.
+
 What work costs is told through ``counts``. Objects that carry text which may be unsafe (drafts,
 candidates) keep it out of their ``repr``.
 """
@@ -16,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 from PIL.Image import Image
 
 from eta_guard.errors import InputError
@@ -26,6 +31,9 @@ FinishReason = Literal["stop", "length"]
 
 Watch = Callable[[str], bool]
 """Called with the text of an answer so far, each time it has grown; True ends the answer there."""
+
+Show = Callable[[AIMessageChunk], None]
+"""Called with each chunk of an answer that goes out whatever it says."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +111,13 @@ class Completion:
     tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
     """Calls of tools that come with the text. They are evaluated like it, and never searched."""
     message: AIMessage | None = field(default=None, repr=False)
-    """The answer as a chat model sent it, for an engine that asks one: what is not evaluated goes
-    out as it came, with all that providers put beside text and calls."""
+    """The answer as a chat model sent it, for an engine that asks one: what passes goes out as it
+    came, with all that providers put beside text and calls."""
+    pictures: tuple[Image, ...] = field(default=(), repr=False)
+    """Pictures that the answer shows, as the evaluators of images take them. They are evaluated
+    like those of the user."""
+    refused: bool = False
+    """A provider refused, in its own form; nothing of it needs to be repaired."""
 
     @property
     def evaluated(self) -> tuple[str, ...]:
@@ -225,6 +238,22 @@ class EngineSession(Protocol):
 
     def finish(self) -> Completion:
         """Continues the accepted text to its end without a search."""
+        ...
+
+
+@runtime_checkable
+class AnswersInChunks(Protocol):
+    """What an ``EngineSession`` also has if it is sent its answers in chunks of messages.
+
+    They say more than the text of which a ``Watch`` is told: reasoning, calls, citations.
+    """
+
+    def answer_in_chunks(self, show: Show) -> Completion:
+        """The plain answer, each chunk of which is shown as it comes."""
+        ...
+
+    async def aanswer_in_chunks(self, show: Show) -> Completion:
+        """Does as ``answer_in_chunks``."""
         ...
 
 
