@@ -5,9 +5,9 @@ the nodes that hold them against the policy's thresholds, so that no implementat
 what it could not evaluate: a score that is not finite, or an exception, is *unscored*.
 
 Each method may have an asynchronous form beside it, by the same name with an ``a`` before it
-(``aanswer``, ``apropose``, ``afinish``, ``asimilarity``, ``alikeness``, ``ascore``): a part that asks
-over a network has it, and requests that are asynchronous use it. A part without it is run in a
-thread.
+(``aanswer``, ``apropose``, ``afinish``, ``asimilarity``, ``alikeness``, ``ascore``): a part that
+asks over a network has it, and requests that are asynchronous use it. A part without it is run in
+a thread.
 
 What work costs is told through ``counts``. Objects that carry text which may be unsafe (drafts,
 candidates) keep it out of their ``repr``.
