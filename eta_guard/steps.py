@@ -1,0 +1,91 @@
+"""What a node does, written once for requests that are synchronous and asynchronous.
+
+A node is a generator: it yields what it wants asked (of an engine, an evaluator, the reader of
+images), is sent the answer, and decides. A driver asks. ``drive`` calls; ``adrive`` awaits the
+method's asynchronous form, by the same name with an ``a`` before it, where the part has one, and
+calls the others in a thread, so that nothing that computes or waits holds the event loop up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One thing that a node wants asked."""
+
+    method: Callable[..., Any] = field(repr=False)
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
+
+    @property
+    def asynchronous(self) -> Callable[..., Awaitable[Any]] | None:
+        """The method's asynchronous form; None where its part has none."""
+        part = getattr(self.method, "__self__", None)
+        found: Callable[..., Awaitable[Any]] | None = getattr(
+            part, f"a{self.method.__name__}", None
+        )
+        return found
+
+
+Steps = Generator[Ask, Any, T]
+"""Yields what to ask, is sent the answers, and returns what came of them."""
+
+
+def ask(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
+    """One step: ``answer = yield from ask(part.method, argument)``.
+
+    What the method raises is raised here.
+    """
+    answer: T = yield Ask(method, args, kwargs)
+    return answer
+
+
+def drive(steps: Steps[T]) -> T:
+    """Asks one thing after the other, and returns what the steps return."""
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                answer = wanted.method(*wanted.args, **wanted.kwargs)
+            except BaseException as error:  # the steps decide what becomes of it
+                wanted = steps.throw(error)
+            else:
+                wanted = steps.send(answer)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def adrive(steps: Steps[T]) -> T:
+    """Does as ``drive`` without holding up the event loop.
+
+    Where the request is cancelled, so is what is being asked; what runs in a thread comes to its
+    end there, and nobody hears of it.
+    """
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                answer = await _answer(wanted)
+            except BaseException as error:  # the steps decide what becomes of it
+                wanted = steps.throw(error)
+            else:
+                wanted = steps.send(answer)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def _answer(wanted: Ask) -> Any:
+    if (form := wanted.asynchronous) is not None:
+        return await form(*wanted.args, **wanted.kwargs)
+    # A copy of the context goes along: what is counted in the thread counts for the request.
+    return await asyncio.to_thread(wanted.method, *wanted.args, **wanted.kwargs)
