@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -98,6 +98,60 @@ def log_failure(logger: logging.Logger, who: str, error: Exception) -> None:
     """
     logger.error("%s failed with %s.", who, type(error).__name__)
     logger.debug("%s failed.", who, exc_info=error)
+
+
+QUOTE = 20
+"""Characters in a row that an error shares with a withheld text before it counts as a quote."""
+WITHHELD = "(withheld: it quotes an answer that was not let out)"
+
+
+def quoting_nothing(error: Exception, withheld: Iterable[str]) -> Exception:
+    """The error itself, or a copy of its type without what quotes a withheld text.
+
+    Args:
+        error: Of a part that is not ours.
+        withheld: Drafts and candidates.
+
+    Returns:
+        The very error where nothing of it, nor of what caused it, shares ``QUOTE`` characters in a
+        row with them. Else a copy in which each argument and attribute that does is replaced, and
+        which has no cause: status, code and headers are kept, for those who decide by them.
+    """
+    texts = list(withheld)
+    pieces = {text[i : i + QUOTE] for text in texts for i in range(len(text) - QUOTE + 1)}
+
+    def quotes(value: object) -> bool:
+        # A response of an HTTP client shows its body under `text` alone.
+        told = f"{value!s}\n{value!r}\n{getattr(value, 'text', '')!s}"
+        return any(told[i : i + QUOTE] in pieces for i in range(len(told) - QUOTE + 1))
+
+    if not pieces or not any(quotes(part) for one in _chain(error) for part in _parts(one)):
+        return error
+    clean = type(error).__new__(type(error))
+    clean.__dict__.update(
+        {name: _replaced(value) if quotes(value) else value for name, value in vars(error).items()}
+    )
+    clean.args = tuple(WITHHELD if quotes(value) else value for value in error.args)
+    return clean
+
+
+def _chain(error: BaseException) -> Iterable[BaseException]:
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one not in seen:
+            seen.append(one)
+            waiting += [one.__cause__, one.__context__]
+    return seen
+
+
+def _parts(error: BaseException) -> Iterable[object]:
+    return (error, *error.args, *vars(error).values())
+
+
+def _replaced(value: object) -> str | None:
+    return WITHHELD if isinstance(value, str) else None
 
 
 def _listed(things: list[str]) -> str:

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import Any, Literal, cast, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.errors import GraphBubbleUp
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import StreamWriter
 
-from eta_guard.counts import counting, together
-from eta_guard.errors import (
-    EngineError,
-    EtaGuardError,
-    EvaluationError,
-    InputError,
-    PolicyError,
-    UnsupportedModelError,
-    log_failure,
-)
+from eta_guard.errors import UnsupportedModelError
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import best_of_n
 from eta_guard.nodes.generate import generate
+from eta_guard.nodes.node_run import NodeRun
 from eta_guard.nodes.post_evaluate import post_evaluate
 from eta_guard.nodes.pre_evaluate import pre_evaluate
 from eta_guard.nodes.prefix_align import prefix_align
 from eta_guard.nodes.respond import respond
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
-from eta_guard.runs.progress import findings, report
-from eta_guard.runs.tracing import annotate, give_feedback, node_trace
-from eta_guard.state import GuardMessages, GuardState, Halt, fresh
-
-logger = logging.getLogger(__name__)
+from eta_guard.runs.tracing import node_trace
+from eta_guard.state import GuardMessages, GuardState, passes
 
 GuardGraph = StateGraph[GuardState, None, GuardMessages, GuardMessages]
 Condition = Callable[[GuardState, RunnableConfig], str]
-Step = Callable[..., dict[str, Any]]
 
 
 ALONGSIDE = {
@@ -87,7 +72,10 @@ def build_graph(
         "pre_evaluate": pre_evaluate(engine=engine, image_evaluator=image_evaluator, policy=policy),
         "generate": generate(engine=engine, response_evaluator=response_evaluator, policy=policy),
         "post_evaluate": post_evaluate(
-            engine=engine, response_evaluator=response_evaluator, policy=policy
+            engine=engine,
+            image_evaluator=image_evaluator,
+            response_evaluator=response_evaluator,
+            policy=policy,
         ),
         "prefix_align": prefix_align(engine=engine, policy=policy),
         "best_of_n": best_of_n(
@@ -100,7 +88,9 @@ def build_graph(
     }
     graph = StateGraph(GuardState, input_schema=GuardMessages, output_schema=GuardMessages)
     for name, node in nodes.items():
-        graph.add_node(name, _step(name, node, policy, feedback), trace_policy=node_trace())
+        graph.add_node(
+            name, NodeRun(name, node, policy, feedback=feedback), trace_policy=node_trace()
+        )
     _connect(graph, policy)
     return graph
 
@@ -134,8 +124,8 @@ def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
             return "respond"
         if state["drafting"]:
             return "prefix_align"
-        passes = policy.for_run(config).passes_unread(state["image"])
-        return "respond" if passes else "post_evaluate"
+        unread = policy.for_run(config).passes_unread(state["image"])
+        return "respond" if unread and not state["pictured"] else "post_evaluate"
 
     def after_post_evaluate(
         state: GuardState, config: RunnableConfig
@@ -146,8 +136,7 @@ def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
         if state["calls_tools"]:  # no sentence could take its place
             return "respond"
         always = state["image"] is None and rules.on_no_image == "align"
-        safe = state["response"] is not None and state["response"]["outcome"] == "safe"
-        if safe and not always:
+        if passes(state, rules) and not always:
             return "respond"
         if state["repaired"]:
             return "post_evaluate"
@@ -195,49 +184,3 @@ class _Edge(Runnable[GuardState, str]):
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> str:
         return self.invoke(input, config)
-
-
-def _step(name: str, node: Node, policy: GuardPolicy, feedback: bool) -> Step:
-    """Does for every node what none should have to think of.
-
-    It starts a request clean, records the route and the counts, tells stream and trace what was
-    found, and turns a failure into a refusal where the policy asks for that.
-    """
-
-    def step(state: GuardState, config: RunnableConfig, writer: StreamWriter) -> dict[str, Any]:
-        begun = fresh() if name == "pre_evaluate" else {}
-        before = cast(GuardState, {**state, **begun})
-        with counting() as tally:
-            try:
-                update = node(before, config)
-            except (GraphBubbleUp, PolicyError, EvaluationError):
-                raise
-            except Exception as error:
-                if policy.for_run(config).on_error == "raise":
-                    if isinstance(error, EtaGuardError):
-                        raise
-                    # A checkpoint keeps the error, and a foreign one may quote the draft.
-                    raise EngineError(
-                        f"{name} failed with {type(error).__name__}.",
-                        hint="Its cause stands above it in the traceback.",
-                    ) from error
-                update = {"halt": _failure(name, error)}
-                if name == "respond":  # no node after it would say so
-                    update = node(cast(GuardState, {**before, **update}), config)
-        found = findings(update)
-        report(writer, name, update, policy.for_run(config))
-        annotate(config, found, tally)
-        if feedback and name == "respond":
-            give_feedback(config, found)
-        counts = together(before["counts"], tally)
-        return {**begun, **update, "route": [*before["route"], name], "counts": counts}
-
-    return step
-
-
-def _failure(name: str, error: Exception) -> Halt:
-    log_failure(logger, name, error)
-    if isinstance(error, InputError):
-        return Halt(decision="blocked", reason=str(error))
-    # The message of a foreign error may quote the draft; the log has it, the reply does not.
-    return Halt(decision="refused", reason=f"{name} failed with {type(error).__name__}")

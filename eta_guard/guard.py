@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.caches import BaseCache
-from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import (
     BaseChatModel,
     LangSmithParams,
@@ -27,8 +28,9 @@ from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import load_parts
 from eta_guard.protocols import Engine, Generation, ImageEvaluator, ResponseEvaluator
 from eta_guard.runs.calls import CALL_KEY, Call, CallAware, callbacks_beneath, without_call
+from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
-from eta_guard.runs.streaming import as_chunk, run_apart
+from eta_guard.runs.streaming import OWN_ID, as_chunk
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
 from eta_guard.state import GuardMessages, GuardState
@@ -215,7 +217,18 @@ class EtaGuard(CallAware, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        *_, reply = self._run(messages, stop, run_manager, kwargs, "values")
+        *_, reply = run_apart(self._run(messages, stop, run_manager, kwargs, "values"))
+        return ChatResult(generations=[ChatGeneration(message=reply)])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        run = self._run(messages, stop, run_manager, kwargs, "values")
+        reply = [message async for message in arun_apart(run)][-1]
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
     def _stream(
@@ -225,20 +238,29 @@ class EtaGuard(CallAware, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for message in self._run(messages, stop, run_manager, kwargs, "messages"):
-            # One id for all chunks: LangChain puts the run's there.
-            chunk = as_chunk(message).model_copy(update={"id": None})
-            yield ChatGenerationChunk(message=chunk)
+        for message in run_apart(self._run(messages, stop, run_manager, kwargs, "messages")):
+            yield _chunk(message)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        run = self._run(messages, stop, run_manager, kwargs, "messages")
+        async for message in arun_apart(run):
+            yield _chunk(message)
 
     def _run(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        run_manager: CallbackManagerForLLMRun | None,
+        run_manager: BaseRunManager | None,
         kwargs: dict[str, Any],
         wanted: Literal["values", "messages"],
-    ) -> Iterator[AIMessage]:
-        """Runs the graph: yields the reply, in chunks if ``"messages"`` are wanted."""
+    ) -> Run:
+        """What the graph is to be run with: for the reply, or for its chunks as ``"messages"``."""
         asked = {CONFIG_KEY: kwargs.get(CONFIG_KEY)}
         rules = self.policy.for_run({"configurable": asked})
         generation = Generation(rules.max_tokens, seed=rules.seed).for_call(
@@ -250,7 +272,14 @@ class EtaGuard(CallAware, BaseChatModel):
             "callbacks": callbacks_beneath(run_manager, kwargs),
         }
         # Without ids of their own, two equal messages would be taken for one and the same.
-        given: Any = {"messages": [message.model_copy(update={"id": None}) for message in messages]}
+        given = {"messages": [message.model_copy(update={"id": None}) for message in messages]}
         call = kwargs.get(CALL_KEY)
         outer = call.writer if isinstance(call, Call) else None
-        yield from run_apart(self.graph, given, config, wanted, outer)
+        return Run(self.graph, given, config, wanted, outer)
+
+
+def _chunk(message: AIMessage) -> ChatGenerationChunk:
+    chunk = as_chunk(message)
+    # One id for all chunks: LangChain puts the run's where there is none of a provider.
+    known = None if (chunk.id or OWN_ID).startswith(OWN_ID) else chunk.id
+    return ChatGenerationChunk(message=chunk.model_copy(update={"id": known}))

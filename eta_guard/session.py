@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     AnswersAlongside,
+    AnswersInChunks,
     Candidate,
     Completion,
     Engine,
@@ -23,7 +24,8 @@ from eta_guard.protocols import (
     Watch,
 )
 from eta_guard.request.conversation import Conversation, Picture, read_conversation
-from eta_guard.runs.streaming import LiveReply
+from eta_guard.runs.streaming import LiveReply, listened_to
+from eta_guard.steps import Steps, ask
 
 GENERATION_KEY = "eta_guard_generation"
 """Key of ``configurable`` under which ``EtaGuard`` hands a call's ``Generation`` to the graph."""
@@ -97,14 +99,25 @@ class GuardSession:
             self._opened = self._engine.open(self.conversation, self.generation)
         return self._opened
 
-    @property
-    def draft(self) -> Completion:
+    def draft(self) -> Steps[Completion]:
         """The whole plain answer, drawn when first asked for; never one that was stopped."""
         if self._draft is None:
-            self._draft = self.engine.answer()
+            self._draft = yield from ask(self.engine.answer)
         return self._draft
 
-    def draw_draft(self, stop: Watch) -> Completion | None:
+    def show_draft(self, config: RunnableConfig) -> Steps[Completion]:
+        """The whole plain answer, which is shown as it is drawn to those who look."""
+        engine = self.engine
+        if self._draft is None and listened_to(config):
+            # A stop text may still cut what comes in chunks.
+            if isinstance(engine, AnswersInChunks) and not self.generation.stop:
+                show = self.reply.passing_on(config)
+                self._draft = yield from ask(engine.answer_in_chunks, show)
+            else:
+                self._draft = yield from ask(engine.answer, self.reply.watch(config))
+        return (yield from self.draft())
+
+    def draw_draft(self, stop: Watch) -> Steps[Completion | None]:
         """Draws the plain answer, unless ``stop`` ends it early: returns what was drawn then.
 
         What was stopped is kept to be shown to those who may see it, and for nothing else.
@@ -116,7 +129,7 @@ class GuardSession:
             stopped = stopped or stop(text)
             return stopped
 
-        answer = self.engine.answer(watch)
+        answer = yield from ask(self.engine.answer, watch)
         if stopped:
             self._stopped = answer
         else:
@@ -136,6 +149,13 @@ class GuardSession:
         return isinstance(self.engine, AnswersAlongside) and self.engine.answered
 
     @property
+    def withheld_texts(self) -> list[str]:
+        """Drafts and candidates, as far as they are known: what no error may quote."""
+        begun = getattr(self._opened, "begun", "")
+        candidates = [text for texts in self.proposed for text in texts]
+        return [self.drawn_draft or "", begun, *candidates]
+
+    @property
     def drawn_draft(self) -> str | None:
         """The text of the plain answer if one was drawn, as far as it was."""
         drawn = self._draft or self._stopped
@@ -149,9 +169,9 @@ class GuardSession:
         number: int = state["images"].index(state["image"])
         return self.conversation.pictures[number]
 
-    def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
+    def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> Steps[None]:
         """Begins the aligned answer, or takes it up again after ``accepted``."""
-        self.engine.prefill(prefix, accepted)
+        yield from ask(self.engine.prefill, prefix, accepted)
         self._aligned = prefix + "".join(candidate.text for candidate in accepted)
         # What was proposed before a resume is not known any more; the rounds keep their places.
         self.proposed = [() for _ in accepted]
@@ -161,36 +181,40 @@ class GuardSession:
         """Whether the aligned answer has been begun in this session."""
         return self._aligned is not None
 
-    def search_scores(self, evaluator: ResponseEvaluator, prompt: str) -> ResponseSession:
+    def search_scores(self, evaluator: ResponseEvaluator, prompt: str) -> Steps[ResponseSession]:
         """Scores continuations of the aligned answer; opened at the first round."""
         if self._scores is None:
-            scores = evaluator.open(prompt)
-            scores.accept(self._aligned or "")
+            scores = yield from ask(evaluator.open, prompt)
+            yield from ask(scores.accept, self._aligned or "")
             self._scores = scores
         return self._scores
 
-    def accept(self, index: int, candidate: Candidate) -> None:
+    def accept(self, index: int, candidate: Candidate) -> Steps[None]:
         """Keeps one candidate of the last round, in the engine and in the scores."""
-        self.engine.accept(index)
+        yield from ask(self.engine.accept, index)
         if self._scores is not None:
-            self._scores.accept(candidate.text)
+            yield from ask(self._scores.accept, candidate.text)
 
     @classmethod
     def of(
         cls, state: Mapping[str, Any], engine: Engine, policy: GuardPolicy, config: RunnableConfig
-    ) -> GuardSession:
+    ) -> Steps[GuardSession]:
         """The request's session, made anew where a resumed run has lost it."""
         session = state.get("session")
         if isinstance(session, cls):
             return session
         generation = _generation(policy, config)
         hidden = policy.hides_earlier_images
-        return cls(engine, state["messages"], generation, hide_earlier=hidden)
+        made = yield from ask(cls, engine, state["messages"], generation, hide_earlier=hidden)
+        return made
 
 
-def digest(*texts: str) -> str:
-    """Tells texts from others without telling them."""
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+def digest(answer: Completion) -> str:
+    """Tells an answer from others, by all of it that is evaluated, without telling it."""
+    found = hashlib.sha256(json.dumps(answer.evaluated).encode())
+    for picture in answer.pictures:
+        found.update(repr(picture.size).encode() + picture.tobytes())
+    return found.hexdigest()
 
 
 def _generation(policy: GuardPolicy, config: RunnableConfig) -> Generation:

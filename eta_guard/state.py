@@ -7,6 +7,7 @@ drafts and rejected candidates live in the ``session``, which is never checkpoin
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
 from langgraph.channels import UntrackedValue
@@ -14,6 +15,7 @@ from langgraph.graph import MessagesState
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict
 
+from eta_guard.policy import GuardPolicy
 from eta_guard.session import GuardSession
 
 SCHEMA_VERSION = 1
@@ -119,6 +121,8 @@ class Verdict(_Record):
     images: tuple[ImageEvaluation, ...] = ()
     response: Evaluation | None = None
     """Of the plain answer; None where it was not needed."""
+    drawn: tuple[Evaluation, ...] = ()
+    """Of the pictures in the plain answer, each held against the threshold of images."""
     final: Evaluation | None = None
     """Of the repaired answer; None where none was made."""
     rounds: tuple[SentenceRound, ...] = ()
@@ -171,6 +175,10 @@ class GuardState(MessagesState):
     """Digest of the plain answer that ``response`` speaks of."""
     calls_tools: bool
     """The plain answer calls tools: it goes out as it is, or is refused, but is never searched."""
+    pictured: bool
+    """The plain answer shows pictures: they are evaluated, whatever the images of the request."""
+    drawn: list[dict[str, Any]]
+    """An ``Evaluation`` of each picture in the plain answer."""
     final: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     """A ``SentenceRound`` each."""
@@ -178,6 +186,20 @@ class GuardState(MessagesState):
     """Token ids of the accepted sentences, so that a resumed search goes on exactly."""
     repaired: Repaired | None
     halt: Halt | None
+
+
+def passes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
+    """Whether the plain answer may go out, by what is known of it and of the images.
+
+    Args:
+        state: Of the graph, once the answer was drawn and, where it had to be, evaluated.
+        policy: Says what goes out without an evaluation of its own.
+    """
+    if any(found["outcome"] != "safe" for found in state["drawn"]):
+        return False
+    if state["response"] is not None:
+        return bool(state["response"]["outcome"] == "safe")
+    return policy.passes_unread(state["image"])
 
 
 class GuardMessages(MessagesState):
@@ -196,6 +218,8 @@ def fresh() -> dict[str, Any]:
         "drafting": False,
         "scored": None,
         "calls_tools": False,
+        "pictured": False,
+        "drawn": [],
         "final": None,
         "rounds": [],
         "accepted": [],

@@ -29,6 +29,8 @@ class Ask:
     def asynchronous(self) -> Callable[..., Awaitable[Any]] | None:
         """The method's asynchronous form; None where its part has none."""
         part = getattr(self.method, "__self__", None)
+        if part is None:
+            return None
         found: Callable[..., Awaitable[Any]] | None = getattr(
             part, f"a{self.method.__name__}", None
         )
@@ -40,9 +42,10 @@ Steps = Generator[Ask, Any, T]
 
 
 def ask(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
-    """One step: ``answer = yield from ask(part.method, argument)``.
+    """Has one thing asked: a method, with its arguments; what it raises is raised here.
 
-    What the method raises is raised here.
+    Example:
+        >>> answer = yield from ask(session.propose, 5, sampling)
     """
     answer: T = yield Ask(method, args, kwargs)
     return answer
@@ -53,12 +56,13 @@ def drive(steps: Steps[T]) -> T:
     try:
         wanted = next(steps)
         while True:
+            failure: BaseException | None = None
             try:
                 answer = wanted.method(*wanted.args, **wanted.kwargs)
             except BaseException as error:  # the steps decide what becomes of it
-                wanted = steps.throw(error)
-            else:
-                wanted = steps.send(answer)
+                failure = error
+            # Not within the handler: what the steps raise in its place would carry it along.
+            wanted = steps.send(answer) if failure is None else steps.throw(failure)
     except StopIteration as end:
         value: T = end.value
         return value
@@ -73,12 +77,12 @@ async def adrive(steps: Steps[T]) -> T:
     try:
         wanted = next(steps)
         while True:
+            failure: BaseException | None = None
             try:
                 answer = await _answer(wanted)
-            except BaseException as error:  # the steps decide what becomes of it
-                wanted = steps.throw(error)
-            else:
-                wanted = steps.send(answer)
+            except BaseException as error:
+                failure = error
+            wanted = steps.send(answer) if failure is None else steps.throw(failure)
     except StopIteration as end:
         value: T = end.value
         return value

@@ -16,7 +16,6 @@ from langgraph.graph import START, MessagesState, StateGraph
 from PIL import Image
 
 from eta_guard.errors import (
-    EngineError,
     EvaluationError,
     ImageInputError,
     InputError,
@@ -496,15 +495,24 @@ def test_nothing_to_answer_is_an_input_error() -> None:
     assert verdict_of(reply).decision == "blocked"
 
 
+class BusyError(RuntimeError):
+    """As providers' are: it takes more than a message to make one, and carries what it was told."""
+
+    def __init__(self, message: str, *, body: str) -> None:
+        super().__init__(message)
+        self.body = body
+        self.status_code = 429
+
+
 def failing(*_: int) -> list[Any]:
-    raise RuntimeError(f"out of memory while drawing {DRAFT}")
+    raise BusyError(f"out of memory while drawing {DRAFT}", body=f"<{DRAFT}>") from ValueError(DRAFT)
 
 
 ENGINES = {
-    "answer": ({"draft": RuntimeError(DRAFT)}, {}, "PGR", "generate"),
+    "answer": ({"draft": BusyError("busy", body="slowly")}, {}, "PGR", "generate"),
     "propose": ({"sentences": failing}, {}, "PGEASR", "best_of_n"),
     "finish": (
-        {"continuation": RuntimeError(DRAFT)},
+        {"continuation": BusyError(DRAFT, body=DRAFT)},
         {"search": False},
         "PGEAR",
         "prefix_align",
@@ -516,16 +524,19 @@ ENGINES = {
 def test_an_engine_that_fails_raises_or_is_refused(
     engine: dict[str, Any], policy: dict[str, Any], letters: str, node: str
 ) -> None:
-    with pytest.raises(EngineError, match=f"{node} failed with RuntimeError") as caught:
+    with pytest.raises(BusyError) as caught:
         Rig(GuardPolicy(**policy), engine=FakeEngine(**engine)).ask(question(UNSAFE))
-    assert "canary" not in str(caught.value)
-    assert "canary" in str(caught.value.__cause__)
+    error = caught.value
+    assert error.status_code == 429
+    assert "canary" not in f"{error} {error.args} {vars(error)} {error.__cause__}"
+    assert (error.body == "slowly") is (node == "generate")  # nothing of it quotes the draft
+    assert ("canary" in str(error.__context__)) is False
     rig = Rig(GuardPolicy(**policy, on_error="refuse"), engine=FakeEngine(**engine))
     reply = rig.ask(question(UNSAFE))
     verdict = verdict_of(reply)
     assert (verdict.decision, reply.content) == ("refused", REFUSAL)
     assert verdict.route == route(letters)
-    assert verdict.reason == f"{node} failed with RuntimeError"
+    assert verdict.reason == f"{node} failed with BusyError"
     assert "canary" not in repr(reply)
     assert reply.response_metadata["finish_reason"] == "content_filter"
 

@@ -11,6 +11,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import ResponseEvaluator
 from eta_guard.runs.streaming import LiveReply, listened_to
 from eta_guard.state import Evaluation
+from eta_guard.steps import Steps, ask
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ def show_accepted(
     evaluator: ResponseEvaluator,
     policy: GuardPolicy,
     config: RunnableConfig,
-) -> None:
+) -> Steps[None]:
     """Shows a repaired answer up to the sentence that was just accepted; ``streaming`` says when.
 
     Args:
@@ -35,19 +36,19 @@ def show_accepted(
     if not listened_to(config):
         return
     if policy.on_unrepaired == "refuse" and not reply.held:
-        reply.held = not _is_safe_so_far(reply, text.strip(), evaluator, policy)
+        reply.held = not (yield from _is_safe_so_far(reply, text.strip(), evaluator, policy))
     if not reply.held:
         reply.show(text, config)
 
 
 def _is_safe_so_far(
     reply: LiveReply, text: str, evaluator: ResponseEvaluator, policy: GuardPolicy
-) -> bool:
+) -> Steps[bool]:
     try:
         if reply.scores is None:
             reply.scores = evaluator.open(policy.post_prompt)
         new = text[len(reply.scored) :]
-        (score,) = reply.scores.score([new])
+        (score,) = yield from ask(reply.scores.score, [new])
         reply.scores.accept(new)
         reply.scored = text
         return Evaluation.of_response(score, policy.response_threshold).outcome == "safe"

@@ -14,6 +14,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Engine, ImageEvaluator, ResponseEvaluator
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, Repaired
+from eta_guard.steps import Steps
 
 STEPS_AFTER = 3
 """Steps that a foreign graph must have left when a pass ends: the evaluation, the reply, and the
@@ -33,17 +34,17 @@ def best_of_n(
     of the answer, so that a limit made for agent turns does not cut a repair off.
     """
 
-    def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+    def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
-        session = GuardSession.of(state, engine, rules, config)
+        session = yield from GuardSession.of(state, engine, rules, config)
         rounds, accepted = list(state["rounds"]), list(state["accepted"])
         if not session.aligning:
-            session.align(rules.prefix, _resumed(rounds, accepted))
+            yield from session.align(rules.prefix, _resumed(rounds, accepted))
         picture = session.picture(state)
         search = SentenceSearch(image_evaluator, response_evaluator, rules, picture)
         to_the_end = state["remaining_steps"] <= STEPS_AFTER
         while True:
-            record, kept = search.run(session, number=len(rounds) + 1)
+            record, kept = yield from search.run(session, number=len(rounds) + 1)
             rounds.append(record.model_dump(mode="json"))
             update = {"session": session, "rounds": rounds, "accepted": accepted}
             if kept is None:
@@ -55,7 +56,7 @@ def best_of_n(
                 text = "".join(record["text"] for record in rounds)
                 return {**update, **_whole(rules.prefix, text, finish_reason, session)}
             so_far = rules.prefix + "".join(record["text"] for record in rounds)
-            show_accepted(session.reply, so_far, response_evaluator, rules, config)
+            yield from show_accepted(session.reply, so_far, response_evaluator, rules, config)
             if not to_the_end:
                 return update
 

@@ -12,6 +12,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ResponseEvaluator
 from eta_guard.session import GuardSession, digest
 from eta_guard.state import GuardState
+from eta_guard.steps import Steps
 
 
 def generate(*, engine: Engine, response_evaluator: ResponseEvaluator, policy: GuardPolicy) -> Node:
@@ -23,29 +24,29 @@ def generate(*, engine: Engine, response_evaluator: ResponseEvaluator, policy: G
     score that stopped it is then its evaluation, in the state: a resumed run draws no other.
     """
 
-    def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+    def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
-        session = GuardSession.of(state, engine, rules, config)
+        session = yield from GuardSession.of(state, engine, rules, config)
         goes_out_anyhow = rules.mode == "observe" or rules.passes_unread(state["image"])
-        if goes_out_anyhow and (shown := session.reply.watch(config)):
-            session.draw_draft(shown)
-            return {"session": session}
-        flagged = state["image"] is not None and not goes_out_anyhow
+        if goes_out_anyhow:
+            draft = yield from session.show_draft(config)
+            return {"session": session, "pictured": bool(draft.pictures)}
+        flagged = state["image"] is not None
         alongside = flagged and rules.search and rules.draft_with_candidates
         if alongside and session.begin_draft():
             return {"session": session, "drafting": True}
         margin = rules.draft_stop_margin
-        if margin is None or goes_out_anyhow:
-            _ = session.draft
+        if margin is None:
+            yield from session.draft()
             return {"session": session}
         watch = DraftWatch(response_evaluator, rules, margin)
-        stopped = session.draw_draft(watch)
+        stopped = yield from session.draw_draft(watch)
         if stopped is None or watch.unsafe is None:
             return {"session": session}
         return {
             "session": session,
             "response": watch.unsafe.model_dump(),
-            "scored": digest(*stopped.evaluated),
+            "scored": digest(stopped),
             "calls_tools": bool(stopped.tool_calls),
         }
 

@@ -11,6 +11,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, Repaired
+from eta_guard.steps import Steps, ask
 
 
 def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
@@ -19,13 +20,13 @@ def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
     Where the policy asks for no search, the model simply continues it to its end.
     """
 
-    def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+    def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
-        session = GuardSession.of(state, engine, rules, config)
-        session.align(rules.prefix)
+        session = yield from GuardSession.of(state, engine, rules, config)
+        yield from session.align(rules.prefix)
         if rules.search:
             return {"session": session}
-        completion = session.engine.finish()
+        completion = yield from ask(session.engine.finish)
         if len(completion.text.strip()) <= len(rules.prefix.strip()):
             # A bare prefix may well score as harmless, but it is no answer.
             halt = Halt(decision="refused", reason="the model added nothing to the prefix")

@@ -14,7 +14,8 @@ from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import Decision, GuardState, Verdict
+from eta_guard.state import Decision, GuardState, Verdict, passes
+from eta_guard.steps import Steps
 
 METADATA_KEY = "eta_guard"
 """Key of ``response_metadata`` under which the verdict stands."""
@@ -29,13 +30,18 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
         policy: What to do with what could not be repaired.
     """
 
-    def node(state: GuardState, config: RunnableConfig) -> dict[str, Any]:
+    def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
-        reply = _reply(state, rules, lambda: GuardSession.of(state, engine, rules, config).draft)
+
+        def draft() -> Steps[Completion]:
+            session = yield from GuardSession.of(state, engine, rules, config)
+            return (yield from session.draft())
+
+        reply = yield from _reply(state, rules, draft)
         told = state["rounds"] if reply.decision == "aligned" else _without_text(state["rounds"])
         verdict = Verdict.model_validate(
             {
-                **{name: state[name] for name in ("image", "images", "response", "final")},
+                **{name: state[name] for name in ("image", "images", "response", "drawn", "final")},
                 "decision": reply.decision,
                 "reason": reply.reason,
                 "route": [*state["route"], "respond"],
@@ -48,7 +54,7 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
         told_by = {METADATA_KEY: verdict.model_dump(mode="json")}
         message = _message(reply, models["chat_model"], state["counts"], told_by)
         if session := state.get("session"):
-            message = session.reply.end(message, config)
+            message = session.reply.end(message, config, passed=reply.whole is not None)
         if reply.decision == "aligned" or not (state["rounds"] or state["repaired"]):
             return {"messages": [message]}
         # What did not go out is not kept either; the search needed it only while it went on.
@@ -65,7 +71,7 @@ class _Reply:
     finish_reason: str
     tool_calls: tuple[ToolCall, ...] = ()
     whole: AIMessage | None = None
-    """The message of another chat model, none of which had to be evaluated."""
+    """The message of another chat model, which goes out as it came."""
 
 
 def _message(
@@ -83,7 +89,9 @@ def _message(
     )
 
 
-def _reply(state: GuardState, policy: GuardPolicy, draft: Callable[[], Completion]) -> _Reply:
+def _reply(
+    state: GuardState, policy: GuardPolicy, draft: Callable[[], Steps[Completion]]
+) -> Steps[_Reply]:
     """Chooses; what is not known to be fit to go out is refused."""
 
     def refused(reason: str, decision: Decision = "refused") -> _Reply:
@@ -94,7 +102,7 @@ def _reply(state: GuardState, policy: GuardPolicy, draft: Callable[[], Completio
         return refused(halt["reason"], halt["decision"])
     observing = policy.mode == "observe"
     needless = (
-        state["image"] is not None and state["response"] is not None and _passes(state, policy)
+        state["image"] is not None and state["response"] is not None and passes(state, policy)
     )
     if repaired and not observing and not needless:
         outcome = (state["final"] or {}).get("outcome")
@@ -102,11 +110,11 @@ def _reply(state: GuardState, policy: GuardPolicy, draft: Callable[[], Completio
             return _Reply("aligned", None, repaired["text"], repaired["finish_reason"])
         still = "is still unsafe" if outcome == "unsafe" else "could not be evaluated"
         return refused(f"the repaired answer {still}")
-    if not observing and not _passes(state, policy):
+    if not observing and not passes(state, policy):
         return refused("the plain answer is not known to be safe")
-    plain = draft()
+    plain = yield from draft()
     # A resumed run draws the plain answer again: another text is not the one that was scored.
-    if not observing and state["scored"] not in (None, digest(*plain.evaluated)):
+    if not observing and state["scored"] not in (None, digest(plain)):
         return refused("the plain answer could not be drawn again")
     return _Reply(
         "observed" if observing else "passed",
@@ -114,15 +122,8 @@ def _reply(state: GuardState, policy: GuardPolicy, draft: Callable[[], Completio
         plain.text,
         plain.finish_reason,
         plain.tool_calls,
-        # What a provider puts beside text and calls, such as its reasoning, has no score.
-        whole=plain.message if observing or state["response"] is None else None,
+        whole=plain.message,
     )
-
-
-def _passes(state: GuardState, policy: GuardPolicy) -> bool:
-    if state["response"] is not None:
-        return bool(state["response"]["outcome"] == "safe")
-    return policy.passes_unread(state["image"])
 
 
 def _without_text(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from eta_guard.protocols import Candidate, ImageEvaluator, ResponseEvaluator, Sa
 from eta_guard.request.conversation import Picture
 from eta_guard.session import GuardSession
 from eta_guard.state import CandidateScore, SentenceRound
+from eta_guard.steps import Steps, ask
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,9 @@ class SentenceSearch:
     picture: Picture | None
     """The image whose likeness counts; None on a text-only request."""
 
-    def run(self, session: GuardSession, number: int) -> tuple[SentenceRound, Candidate | None]:
+    def run(
+        self, session: GuardSession, number: int
+    ) -> Steps[tuple[SentenceRound, Candidate | None]]:
         """Draws, scores and keeps.
 
         Args:
@@ -46,21 +49,21 @@ class SentenceSearch:
         sampling = Sampling(
             policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
         )
-        candidates = session.engine.propose(policy.candidates, sampling)
+        candidates = yield from ask(session.engine.propose, policy.candidates, sampling)
         session.proposed.append(tuple(candidate.text for candidate in candidates))
-        scores = self._scores(session, candidates, number)
+        scores = yield from self._scores(session, candidates, number)
         pick = choose(candidates, scores, first=number == 1)
         kept = None if pick is None else candidates[pick]
         if pick is not None and kept is not None:
-            session.accept(pick, kept)
+            yield from session.accept(pick, kept)
         text = kept.text if kept else ""
         return SentenceRound(sentence=number, candidates=scores, pick=pick, text=text), kept
 
     def _scores(
         self, session: GuardSession, candidates: Sequence[Candidate], number: int
-    ) -> tuple[CandidateScore, ...]:
-        rewards = self._rewards(session, candidates)
-        likeness = self._likeness(candidates, number)
+    ) -> Steps[tuple[CandidateScore, ...]]:
+        rewards = yield from self._rewards(session, candidates)
+        likeness = yield from self._likeness(candidates, number)
         weight = self.policy.alpha / number
         return tuple(
             CandidateScore(
@@ -74,15 +77,18 @@ class SentenceSearch:
 
     def _rewards(
         self, session: GuardSession, candidates: Sequence[Candidate]
-    ) -> list[float | None]:
+    ) -> Steps[list[float | None]]:
         try:
-            scores = session.search_scores(self.response_evaluator, self.policy.search_prompt)
-            return _finite(scores.score([candidate.text for candidate in candidates]), candidates)
+            scores = yield from session.search_scores(
+                self.response_evaluator, self.policy.search_prompt
+            )
+            rewards = yield from ask(scores.score, [candidate.text for candidate in candidates])
+            return _finite(rewards, candidates)
         except Exception as error:  # a candidate without a score is never kept
             log_failure(logger, "The response evaluator", error)
             return [None] * len(candidates)
 
-    def _likeness(self, candidates: Sequence[Candidate], number: int) -> list[float | None]:
+    def _likeness(self, candidates: Sequence[Candidate], number: int) -> Steps[list[float | None]]:
         """Cosine of image and candidate sentence, in the rounds that have that term.
 
         The published code leaves it out in the first sentence and in a round in which a candidate
@@ -95,7 +101,7 @@ class SentenceSearch:
             return [None] * len(candidates)
         texts = [candidate.text.strip() for candidate in candidates]
         try:
-            row = self.image_evaluator.likeness(self.picture.pixels, texts)
+            row = yield from ask(self.image_evaluator.likeness, self.picture.pixels, texts)
             return _finite(row, candidates)
         except Exception as error:
             log_failure(logger, "The image evaluator", error)

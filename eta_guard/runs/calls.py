@@ -15,8 +15,8 @@ from langchain_core.callbacks import (
     BaseCallbackHandler,
     BaseCallbackManager,
     CallbackManager,
-    CallbackManagerForLLMRun,
 )
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig, ensure_config
@@ -25,7 +25,7 @@ from langgraph.types import StreamWriter
 from pydantic import Field
 
 from eta_guard.policy import CONFIG_KEY
-from eta_guard.runs.streaming import stream_writer
+from eta_guard.runs.graph_runs import stream_writer
 from eta_guard.runs.tracing import beneath, without_image_bytes
 
 CALL_KEY = "eta_guard_call"
@@ -117,7 +117,7 @@ def without_call(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def callbacks_beneath(
-    run_manager: CallbackManagerForLLMRun | None, kwargs: Mapping[str, Any]
+    run_manager: BaseRunManager | None, kwargs: Mapping[str, Any]
 ) -> BaseCallbackManager | list[BaseCallbackHandler]:
     """Callbacks for work beneath the run of a call: its tracers, and what they already know.
 

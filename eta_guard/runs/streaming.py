@@ -20,20 +20,22 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import set_config_context, var_child_runnable_config
-from langgraph.config import get_stream_writer
+from langchain_core.runnables.config import set_config_context
 from langgraph.graph.message import push_message
 from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHandlerV2
-from langgraph.types import StreamWriter
 
-from eta_guard.protocols import Generation, ResponseSession, Watch
+from eta_guard.protocols import Generation, ResponseSession, Show, Watch
 
 Answer = TypeVar("Answer")
+
+OWN_ID = "lc_eta-"
+"""Begins the ids of messages whose text comes from a search. LangChain prefers others to those that
+begin with ``lc_``, as a provider's."""
 
 
 def listened_to(config: RunnableConfig) -> bool:
@@ -53,7 +55,7 @@ class LiveReply:
 
     def __init__(self, generation: Generation) -> None:
         """Begins with nothing shown."""
-        self.message_id = str(uuid4())
+        self.message_id = f"{OWN_ID}{uuid4()}"
         """Of the chunks and of the message that they make: LangGraph shows it once."""
         self.shown = ""
         self.scores: ResponseSession | None = None
@@ -62,23 +64,22 @@ class LiveReply:
         self.held = False
         """No more before the verdict."""
         self._generation = generation
+        self._passed_on = False
+        self._waiting: list[AIMessageChunk] = []
 
     def show(self, text: str, config: RunnableConfig) -> None:
         """Shows what is new in a growing text, as far as no stop text can still cut it."""
         text = self._generation.settled(self._generation.cut(text)).strip()
         if text.startswith(self.shown) and text != self.shown and listened_to(config):
-            chunk = AIMessageChunk(content=text[len(self.shown) :], id=self.message_id)
-            push_message(chunk, state_key=None)
+            _push(AIMessageChunk(content=text[len(self.shown) :], id=self.message_id), config)
             self.shown = text
 
-    def watch(self, config: RunnableConfig) -> Watch | None:
-        """Shows an answer as it is drawn, and never ends it; None where nobody looks.
+    def watch(self, config: RunnableConfig) -> Watch:
+        """Shows an answer as it is drawn, and never ends it.
 
         What was drawn last waits for more, or for the end: an answer that comes in one piece goes
         out as the message that it is.
         """
-        if not listened_to(config):
-            return None
         waiting = ""
 
         def shown(text: str) -> bool:
@@ -89,22 +90,82 @@ class LiveReply:
 
         return shown
 
-    def end(self, message: AIMessage, config: RunnableConfig) -> AIMessage:
+    def passing_on(self, config: RunnableConfig) -> Show:
+        """Shows the chunks of another model's answer as they come.
+
+        From the first that may carry a picture on they wait: it has yet to be evaluated.
+        """
+
+        def shown(chunk: AIMessageChunk) -> None:
+            self.held = self.held or not all(map(_says, _blocks(chunk)))
+            if self.held:
+                self._waiting.append(chunk)
+            else:
+                self._pass_on(chunk, config)
+
+        return shown
+
+    def _pass_on(self, chunk: AIMessageChunk, config: RunnableConfig) -> None:
+        if not self._passed_on and chunk.id:
+            self.message_id = chunk.id
+        self._passed_on = True
+        self.shown += chunk.text
+        # What is told of the whole, merged from two chunks, would stand there twice.
+        told: dict[str, Any] = {"response_metadata": {}, "usage_metadata": None}
+        bare = {**told, "id": self.message_id, "chunk_position": None}
+        _push(chunk.model_copy(update=bare), config)
+
+    def end(self, message: AIMessage, config: RunnableConfig, *, passed: bool) -> AIMessage:
         """Shows the rest of a message of which a part was shown, and all that is told about it.
+
+        Args:
+            message: Goes out.
+            config: Of the run.
+            passed: The message is another model's own, which may have been passed on in chunks.
 
         Returns:
             The message as it stands for those who looked: what they were shown before a refusal
             stays at its head.
         """
-        if not self.shown:
+        if not (self.shown or self._passed_on):
+            return message
+        if passed and self._passed_on:
+            for chunk in self._waiting:
+                self._pass_on(chunk, config)
+            message = message.model_copy(update={"id": self.message_id})
+            told = message.model_dump(include={"id", "response_metadata", "usage_metadata"})
+            _push(AIMessageChunk(content="", **told, chunk_position="last"), config)
             return message
         whole: str = message.text
         if not whole.startswith(self.shown):
             whole = f"{self.shown}\n\n{whole}"
-        message = message.model_copy(update={"id": self.message_id, "content": whole})
+            message = message.model_copy(update={"content": whole})
+        message = message.model_copy(update={"id": self.message_id})
         rest = as_chunk(message).model_copy(update={"content": whole[len(self.shown) :]})
-        push_message(rest, state_key=None)
+        _push(rest, config)
         return message
+
+
+_SAYING = (
+    frozenset(("text", "output_text", "refusal", "thinking", "redacted_thinking", "reasoning"))
+    | {"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"}
+    | {"custom_tool_call", "server_tool_use", "server_tool_call", "server_tool_call_chunk"}
+)
+"""Types of blocks that carry no picture. Any other waits for the verdict."""
+
+
+def _blocks(chunk: AIMessageChunk) -> list[Any]:
+    return chunk.content if isinstance(chunk.content, list) else []
+
+
+def _says(block: Any) -> bool:
+    return isinstance(block, str) or block.get("type") in _SAYING
+
+
+def _push(chunk: AIMessageChunk, config: RunnableConfig) -> None:
+    # Another model's chunks come from a context of its own, which is no part of the graph.
+    with set_config_context(config) as context:
+        context.run(push_message, chunk, state_key=None)
 
 
 def as_chunk(message: AIMessage) -> AIMessageChunk:
@@ -156,52 +217,3 @@ def in_thread(draw: Callable[[Watch], Answer]) -> Iterator[str | Answer]:
     finally:
         given_up.set()
         worker.join()
-
-
-def run_apart(
-    graph: Any,
-    given: Any,
-    config: RunnableConfig,
-    wanted: Literal["values", "messages"],
-    outer: StreamWriter | None,
-) -> Iterator[AIMessage]:
-    """Runs a graph within a chat model, and apart from a graph around that model.
-
-    In a context of its own it is no part of the other graph: it would otherwise write into that
-    graph's streams and checkpoints. Its ``custom`` events alone are handed on, to ``outer``.
-
-    Yields:
-        The reply: in chunks, as they come, if ``"messages"`` are wanted.
-    """
-    modes = [wanted, "custom"] if outer else [wanted]
-    # A copy: where somebody has switched tracing off, it stays off.
-    apart = copy_context()
-    apart.run(var_child_runnable_config.set, None)
-    parts = apart.run(graph.stream, given, config, stream_mode=modes)
-    values: Any = None
-    try:
-        while (part := apart.run(next, parts, None)) is not None:
-            mode, value = part
-            if mode == "custom" and outer:
-                outer(value)
-            elif mode == "messages":
-                yield value[0]
-            else:
-                values = value
-    finally:
-        apart.run(parts.close)
-    if values is not None:
-        yield values["messages"][-1]
-
-
-def stream_writer(config: RunnableConfig) -> StreamWriter | None:
-    """Writes ``custom`` events of the graph that a call stands in, if it stands in one."""
-    # Not every step of a chain that is a node runs in the node's own context, and the writer looks
-    # there for where it stands.
-    with set_config_context(config) as context:
-        try:
-            writer = context.run(get_stream_writer)
-        except (RuntimeError, KeyError):
-            return None
-        here = context.copy()
-    return lambda event: here.run(writer, event)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.nodes import Node
 from eta_guard.session import GENERATION_KEY
 from eta_guard.state import Evaluation, GuardState, ImageEvaluation, fresh
+from eta_guard.steps import drive
+
+Driven = Callable[[GuardState, RunnableConfig], dict[str, Any]]
+
+
+def driven(node: Node) -> Driven:
+    """The node as it is run where nothing is asynchronous."""
+    return lambda state, config: drive(node(state, config))
 
 
 def state_with(*messages: BaseMessage, **values: Any) -> GuardState:

@@ -2,23 +2,24 @@ from __future__ import annotations
 
 import pytest
 
-from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import STEPS_AFTER, best_of_n
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate
 from eta_guard.state import fresh
 from tests.fakes import FakeEngine, Rig, candidate, question
-from tests.nodes.states import image, state_with
+from tests.nodes.states import Driven, driven, image, state_with
 
 UNSAFE_IMAGE = {"image": image(0.8), "images": [image(0.8)]}
 
 
-def node_of(rig: Rig) -> Node:
-    return best_of_n(
-        engine=rig.engine,
-        image_evaluator=rig.images,
-        response_evaluator=rig.responses,
-        policy=rig.policy,
+def node_of(rig: Rig) -> Driven:
+    return driven(
+        best_of_n(
+            engine=rig.engine,
+            image_evaluator=rig.images,
+            response_evaluator=rig.responses,
+            policy=rig.policy,
+        )
     )
 
 

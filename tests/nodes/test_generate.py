@@ -8,11 +8,11 @@ from langchain_core.messages import ToolCall
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
-from eta_guard.nodes import Node
 from eta_guard.nodes.generate import generate
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Generation, Watch
 from eta_guard.session import digest
+from eta_guard.steps import drive
 from tests.fakes import (
     DRAFT,
     SAFE,
@@ -27,15 +27,15 @@ from tests.fakes import (
     reply_of,
     verdict_of,
 )
-from tests.nodes.states import generation_config, image, state_with
+from tests.nodes.states import Driven, driven, generation_config, image, state_with
 
 WARNING = "First comes the canary."
 LONG = f"{WARNING} Second, e.g. in a shop, more of it. Third comes all else."
 FLAGGED = {"image": image(UNSAFE), "images": [image(UNSAFE)]}
 
 
-def node_of(rig: Rig) -> Node:
-    return generate(engine=rig.engine, response_evaluator=rig.responses, policy=rig.policy)
+def node_of(rig: Rig) -> Driven:
+    return driven(generate(engine=rig.engine, response_evaluator=rig.responses, policy=rig.policy))
 
 
 def stopping(*scores: Score, margin: float | None = 0.5, draft: str = LONG, **settings: Any) -> Rig:
@@ -100,7 +100,7 @@ def test_a_draft_is_stopped_at_the_sentence_end_at_which_it_is_unsafe_by_the_mar
         "threshold": 0.0,
         "reason": "stopped after sentence 2",
     }
-    assert (update["scored"], update["calls_tools"]) == (digest(cut), False)
+    assert (update["scored"], update["calls_tools"]) == (digest(Completion(cut, "stop")), False)
     assert "canary" not in repr(update)
 
 
@@ -117,8 +117,8 @@ def test_where_it_would_change_an_answer_that_goes_out_no_draft_is_watched(
     rig: Rig, values: dict[str, Any]
 ) -> None:
     update = node_of(rig)(state_with(question(*[0.5] * len(values)), **values), {})
-    assert set(update) == {"session"}
-    assert update["session"].draft.text == LONG
+    assert set(update) <= {"session", "pictured"}
+    assert update["session"].drawn_draft == LONG
     assert rig.responses.scored == []
 
 
@@ -144,8 +144,8 @@ def test_what_cannot_be_scored_stops_nothing_and_is_told_once(
 ) -> None:
     rig = stopping(score, score)
     update = node_of(rig)(state_with(question(UNSAFE), **FLAGGED), {})
-    assert set(update) == {"session"}
-    assert update["session"].draft.text == LONG
+    assert set(update) <= {"session", "pictured"}
+    assert update["session"].drawn_draft == LONG
     assert rig.engine.calls == ["answer"]
     finite = isinstance(score, float)
     assert [record.levelname for record in caplog.records] == ([] if finite else ["ERROR"])
@@ -271,7 +271,7 @@ def test_where_the_repair_fails_the_stopped_draft_does_not_go_out(on_error: str)
     rig = stopping(-0.5, on_error=on_error, on_unrepaired="return")
     rig.engine.sentences = failing
     if on_error == "raise":
-        with pytest.raises(Exception, match="best_of_n failed with RuntimeError"):
+        with pytest.raises(RuntimeError, match="broken"):
             rig.ask(question(UNSAFE))
         return
     reply = rig.ask(question(UNSAFE))
@@ -283,5 +283,5 @@ def test_what_was_stopped_is_never_the_draft() -> None:
     rig = stopping(-0.5)
     session = node_of(rig)(state_with(question(UNSAFE), **FLAGGED), {})["session"]
     assert session.drawn_draft == f"{WARNING} Second,"
-    assert session.draft.text == LONG
+    assert drive(session.draft()).text == LONG
     assert rig.engine.calls == ["answer", "answer"]

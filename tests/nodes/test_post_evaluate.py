@@ -11,19 +11,30 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Generation
 from eta_guard.session import digest
 from tests.fakes import DRAFT, FakeEngine, FakeResponses, FakeSession, Rig, question, scoring
-from tests.nodes.states import state_with
+from tests.nodes.states import Driven, driven, state_with
+
+
+def node_of(rig: Rig) -> Driven:
+    return driven(
+        post_evaluate(
+            engine=rig.engine,
+            image_evaluator=rig.images,
+            response_evaluator=rig.responses,
+            policy=rig.policy,
+        )
+    )
+
 
 REPAIRED = {"text": "As an AI assistant, no.", "finish_reason": "stop"}
 
 
 def test_scores_the_draft_or_else_the_repaired_answer() -> None:
-    rig = Rig()
-    node = post_evaluate(
-        engine=rig.engine, response_evaluator=rig.responses, policy=GuardPolicy(post_prompt="Rate.")
-    )
+    rig = Rig(GuardPolicy(post_prompt="Rate."))
+    node = node_of(rig)
     rig.responses.score = lambda prompt, text: 0.0 if text == DRAFT else 1.0
     first = node(state_with(question(0.8)), {})
-    assert set(first) == {"session", "response", "scored", "calls_tools", "drafting", "halt"}
+    told = {"session", "response", "drawn", "scored", "calls_tools", "drafting", "halt"}
+    assert set(first) == told
     assert first["response"]["outcome"] == "unsafe"
     second = node(state_with(question(0.8), repaired=REPAIRED), {})
     assert set(second) == {"session", "final", "halt"}
@@ -34,7 +45,7 @@ def test_scores_the_draft_or_else_the_repaired_answer() -> None:
 
 def test_a_repaired_answer_needs_no_draft() -> None:
     rig = Rig()
-    node = post_evaluate(engine=rig.engine, response_evaluator=rig.responses, policy=rig.policy)
+    node = node_of(rig)
     node(state_with(question(0.8), repaired=REPAIRED), {})
     assert rig.engine.calls == []
 
@@ -43,7 +54,7 @@ def test_an_answer_without_a_score_is_refused_where_the_policy_says_so() -> None
     broken = FakeResponses(scoring(RuntimeError("x"), RuntimeError("x")))
     for mode, halted in (("enforce", True), ("observe", False)):
         rig = Rig(GuardPolicy(on_unscored="refuse", mode=mode), responses=broken)
-        node = post_evaluate(engine=rig.engine, response_evaluator=rig.responses, policy=rig.policy)
+        node = node_of(rig)
         halt = node(state_with(question(0.8)), {})["halt"]
         assert (halt is not None and halt["decision"] == "refused") == halted
 
@@ -70,7 +81,7 @@ def called(draft: str, score: Any) -> tuple[dict[str, Any], list[str]]:
     rig = Rig(
         engine=CallingEngine(draft), responses=FakeResponses(lambda prompt, text: score(text))
     )
-    node = post_evaluate(engine=rig.engine, response_evaluator=rig.responses, policy=rig.policy)
+    node = node_of(rig)
     return node(state_with(question(0.8)), {}), [text for _, text in rig.responses.scored]
 
 
@@ -103,5 +114,5 @@ def test_other_arguments_or_another_tool_are_another_answer() -> None:
     digests = {found["scored"]}
     for changed in ({"name": "send"}, {"args": {"query": "plates"}}):
         call: Any = {**CALLS[0], **changed}
-        digests.add(digest(*Completion("", "stop", (call, CALLS[1])).evaluated))
+        digests.add(digest(Completion("", "stop", (call, CALLS[1]))))
     assert len(digests) == 3

@@ -3,17 +3,16 @@ from __future__ import annotations
 import pytest
 
 from eta_guard.errors import EvaluationError, InputError
-from eta_guard.nodes import Node
 from eta_guard.nodes.pre_evaluate import pre_evaluate
 from eta_guard.policy import GuardPolicy
 from tests.fakes import FakeImages, Rig, question
-from tests.nodes.states import state_with
+from tests.nodes.states import Driven, driven, state_with
 
 BROKEN = RuntimeError("broken")
 
 
-def node_of(rig: Rig) -> Node:
-    return pre_evaluate(engine=rig.engine, image_evaluator=rig.images, policy=rig.policy)
+def node_of(rig: Rig) -> Driven:
+    return driven(pre_evaluate(engine=rig.engine, image_evaluator=rig.images, policy=rig.policy))
 
 
 def test_the_most_unsafe_image_is_named_with_its_place() -> None:

@@ -7,10 +7,11 @@ from langchain_core.messages import AIMessage
 
 from eta_guard.nodes.respond import respond
 from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Completion
 from eta_guard.session import digest
 from eta_guard.state import Evaluation
 from tests.fakes import DRAFT, Rig, question, verdict_of
-from tests.nodes.states import state_with
+from tests.nodes.states import driven, state_with
 
 SAFE = Evaluation.of_response(1.0, 0.06).model_dump()
 UNSAFE = Evaluation.of_response(0.0, 0.06).model_dump()
@@ -27,7 +28,7 @@ MODELS = {"chat_model": "a", "image_evaluator": "b", "response_evaluator": "c"}
 
 
 def reply_to(rig: Rig, **values: Any) -> AIMessage:
-    node = respond(engine=rig.engine, models=MODELS, policy=rig.policy)
+    node = driven(respond(engine=rig.engine, models=MODELS, policy=rig.policy))
     update = node(state_with(question(0.8), **values), {})
     (reply,) = update["messages"]
     assert isinstance(reply, AIMessage)
@@ -109,9 +110,9 @@ def test_a_draft_that_does_not_go_out_is_not_drawn() -> None:
 def test_a_draft_drawn_again_must_be_the_one_that_was_scored() -> None:
     rig = Rig()
     scored = {"image": placed(UNSAFE), "response": SAFE}
-    reply = reply_to(rig, **scored, scored=digest(DRAFT))
+    reply = reply_to(rig, **scored, scored=digest(Completion(DRAFT, "stop")))
     assert reply.content == DRAFT
-    reply = reply_to(rig, **scored, scored=digest("another text"))
+    reply = reply_to(rig, **scored, scored=digest(Completion("another text", "stop")))
     assert reply.content == REFUSAL
     assert verdict_of(reply).reason == "the plain answer could not be drawn again"
 
@@ -123,7 +124,7 @@ def test_a_refused_answer_is_not_kept(final: dict[str, Any]) -> None:
     state = state_with(
         question(0.8), repaired=REPAIRED, final=final, rounds=[record], accepted=[[1]]
     )
-    update = respond(engine=rig.engine, models=MODELS, policy=rig.policy)(state, {})
+    update = driven(respond(engine=rig.engine, models=MODELS, policy=rig.policy))(state, {})
     if final is SAFE:
         assert set(update) == {"messages"}
     else:

@@ -20,6 +20,7 @@ from eta_guard.embedded import samples
 from eta_guard.protocols import Candidate, Completion, Generation, Watch
 from eta_guard.runs.streaming import in_thread
 from eta_guard.session import GuardSession
+from eta_guard.steps import Steps
 from tests.fakes import (
     DRAFT,
     SAFE,
@@ -264,7 +265,7 @@ def test_without_its_own_context_it_would(
     """So the tests above can fail."""
     monkeypatch.setattr(GuardSession, "__repr__", tells)
     another: ContextVar[Any] = ContextVar("another")
-    monkeypatch.setattr("eta_guard.runs.streaming.var_child_runnable_config", another)
+    monkeypatch.setattr("eta_guard.runs.graph_runs.var_child_runnable_config", another)
     monkeypatch.setattr("eta_guard.guard.callbacks_beneath", lambda *_: None)
     assert CANARY.search(seen(GRAPHS[place], look, canary_rig()))
 
@@ -288,8 +289,8 @@ def test_without_holding_back_every_draft_would_be_shown(
     def showing(**given: Any) -> Any:
         node = generate(**given)
 
-        def show(state: Any, config: Any) -> Any:
-            update = node(state, config)
+        def show(state: Any, config: Any) -> Steps[Any]:
+            update = yield from node(state, config)
             update["session"].reply.show(update["session"].drawn_draft, config)
             return update
 

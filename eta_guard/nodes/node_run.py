@@ -1,0 +1,112 @@
+"""NodeRun: a node as LangGraph runs it, and what is done for every node so that none has to."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.config import get_stream_writer
+from langgraph.errors import GraphBubbleUp
+
+from eta_guard.counts import Counts, counting, together
+from eta_guard.errors import (
+    EtaGuardError,
+    EvaluationError,
+    InputError,
+    PolicyError,
+    log_failure,
+    quoting_nothing,
+)
+from eta_guard.nodes import Node
+from eta_guard.policy import GuardPolicy
+from eta_guard.runs.progress import findings, report
+from eta_guard.runs.tracing import annotate, give_feedback
+from eta_guard.session import GuardSession
+from eta_guard.state import GuardState, Halt, fresh
+from eta_guard.steps import Steps, adrive, drive
+
+logger = logging.getLogger(__name__)
+
+
+class NodeRun(Runnable[GuardState, dict[str, Any]]):
+    """A node that LangGraph can run in both ways.
+
+    It starts a request clean, records the route and the counts, tells stream and trace what was
+    found, and turns a failure into a refusal where the policy asks for that.
+    """
+
+    def __init__(self, name: str, node: Node, policy: GuardPolicy, *, feedback: bool) -> None:
+        """Takes a node.
+
+        Args:
+            name: Of the node.
+            node: Says what to ask.
+            policy: Says what a failure leads to.
+            feedback: Send the scores of a traced request to LangSmith at its end.
+        """
+        self.name = self._name = name
+        self._node = node
+        self._policy = policy
+        self._feedback = feedback
+
+    def invoke(
+        self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Runs the node."""
+        with counting() as tally:
+            return drive(self._steps(input, config or {}, tally))
+
+    async def ainvoke(
+        self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Runs the node without holding up the event loop."""
+        with counting() as tally:
+            return await adrive(self._steps(input, config or {}, tally))
+
+    def _steps(
+        self, state: GuardState, config: RunnableConfig, tally: Counts
+    ) -> Steps[dict[str, Any]]:
+        begun = fresh() if self._name == "pre_evaluate" else {}
+        before = cast(GuardState, {**state, **begun})
+        rules = self._policy.for_run(config)
+        failure: Exception | None = None
+        try:
+            update = yield from self._node(before, config)
+        except (GraphBubbleUp, PolicyError, EvaluationError):
+            raise
+        except Exception as error:
+            failure = error
+        if failure and rules.on_error == "raise":
+            # Not within the handler: an error raised there carries the other one along.
+            raise _without_quotes(failure, before.get("session"))
+        if failure:
+            update = {"halt": _failure(self._name, failure)}
+            if self._name == "respond":  # no node after it would say so
+                halted = cast(GuardState, {**before, **update})
+                update = yield from self._node(halted, config)
+        found = findings(update)
+        report(get_stream_writer(), self._name, update, rules)
+        annotate(config, found, tally)
+        if self._feedback and self._name == "respond":
+            give_feedback(config, found)
+        counts = together(before["counts"], tally)
+        return {**begun, **update, "route": [*before["route"], self._name], "counts": counts}
+
+
+def _without_quotes(error: Exception, session: GuardSession | None) -> Exception:
+    """The error as it is; of one that quotes what was withheld, a copy that does not.
+
+    Its type is what those around the guard go by, to ask again or to ask another model.
+    """
+    if isinstance(error, EtaGuardError) or session is None:
+        return error
+    return quoting_nothing(error, session.withheld_texts)
+
+
+def _failure(name: str, error: Exception) -> Halt:
+    log_failure(logger, name, error)
+    if isinstance(error, InputError):
+        return Halt(decision="blocked", reason=str(error))
+    # The message of a foreign error may quote the draft; the log has it, the reply does not.
+    return Halt(decision="refused", reason=f"{name} failed with {type(error).__name__}")
