@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import is_not
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,8 +82,8 @@ class EtaGuard(CallAware, BaseChatModel):
     """Scores images against the safety prompt."""
     response_evaluator: ResponseEvaluator = Field(exclude=True, repr=False)
     """Scores answers."""
-    policy: GuardPolicy = Field(default_factory=GuardPolicy)
-    """Thresholds and settings."""
+    policy: GuardPolicy = Field(default_factory=GuardPolicy, frozen=True)
+    """Thresholds and settings. They never change: ``with_policy`` makes a guard that has others."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of an answer, if fewer than the policy's."""
     temperature: float = Field(default=0.0, ge=0.0)
@@ -266,8 +266,13 @@ class EtaGuard(CallAware, BaseChatModel):
         generation = Generation(rules.max_tokens, seed=rules.seed).for_call(
             self.stop, {name: getattr(self, name) for name in CALL_SETTINGS}
         )
+        generation = generation.for_call(stop, kwargs)
+        settings = {k: value for k, value in kwargs.items() if k not in (CALL_KEY, CONFIG_KEY)}
+        if settings.get("max_tokens") is not None:
+            settings["max_tokens"] = generation.max_tokens
+        generation = replace(generation, settings=settings)
         config: RunnableConfig = {
-            "configurable": {**asked, GENERATION_KEY: generation.for_call(stop, kwargs)},
+            "configurable": {**asked, GENERATION_KEY: generation},
             "recursion_limit": rules.max_tokens + OTHER_STEPS,
             "callbacks": callbacks_beneath(run_manager, kwargs),
         }

@@ -50,6 +50,9 @@ class Generation:
     """Every random draw is a function of seed, sentence, candidate and step."""
     tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     """Tools that the plain answer may call, as OpenAI describes them."""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Keyword arguments of the call as they were made, for an engine that passes them on with its
+    plain answer; ``max_tokens`` among them is never more than that of the whole."""
 
     def cut(self, text: str) -> str:
         """The text up to where the first stop text begins."""

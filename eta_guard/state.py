@@ -141,6 +141,12 @@ class Verdict(_Record):
         return sum(bool(record.text.strip()) for record in self.rounds)
 
 
+def without_texts(verdict: Verdict) -> Verdict:
+    """The verdict without any text of an answer."""
+    rounds = tuple(record.model_copy(update={"text": ""}) for record in verdict.rounds)
+    return verdict.model_copy(update={"rounds": rounds, "draft": None, "rejected": None})
+
+
 class Repaired(TypedDict):
     """A repaired answer, once it is whole."""
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, message_to_dict
 from langchain_core.runnables import ensure_config
 from langgraph.runtime import Runtime
 from langgraph.types import Command, TracePolicy, omit_payload
 
 from eta_guard.errors import EngineError
-from eta_guard.middleware.guarded_model import guarded
-from eta_guard.middleware.review import is_pending, review, was_withheld
+from eta_guard.guard import EtaGuard
+from eta_guard.middleware.guarded_model import GuardedModel, Held, guarded
+from eta_guard.middleware.review import is_pending, review, was_withheld, withdrawn
 from eta_guard.nodes.respond import METADATA_KEY
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import load_evaluators
@@ -30,6 +32,8 @@ try:
     )
     from langchain.agents.middleware.types import PrivateStateAttr
     from langchain.agents.structured_output import StructuredOutputError
+
+    from eta_guard.middleware.guarded_request import GuardedRequest, within
 except ImportError as missing:
     raise ImportError(
         "EtaGuardMiddleware stands on LangChain's agents: pip install 'eta_guard[agents]'."
@@ -38,14 +42,24 @@ except ImportError as missing:
 if TYPE_CHECKING:
     import torch
 
-Held = list[AIMessage] | None
+
+class _Turn(TypedDict):
+    """What a guard has to know between a model call and its end, as plain values."""
+
+    held: dict[str, Any] | None
+    """The reply that waits for a reviewer. As a dict: messages under whatever key are streamed."""
+    ends: bool
+    """A withheld answer ends the turn: of an agent that wants structured output."""
+
+
+def _together(old: Mapping[str, _Turn] | None, new: Mapping[str, _Turn]) -> dict[str, _Turn]:
+    return {**(old or {}), **new}
 
 
 class GuardedAgentState(AgentState[Any]):
-    """The agent's state, with the reply that waits for a reviewer."""
+    """The agent's state, with what each guard in it has to know, by the guard's name."""
 
-    # As a dict: messages under whatever key are streamed.
-    eta_guard_held: NotRequired[Annotated[dict[str, Any] | None, PrivateStateAttr]]
+    eta_guard_turns: NotRequired[Annotated[dict[str, _Turn], _together, PrivateStateAttr]]
 
 
 class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
@@ -56,11 +70,12 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
     unsafe text is repaired; an unsafe call is refused, and ends the agent's turn. Nothing that the
     model says is streamed, kept in the history or checkpointed before that.
 
-    Without any image, the policy's ``on_no_image`` decides: by default every answer is evaluated,
-    calls included, which reward models were not made for; ``"pass"`` evaluates none of them.
+    On a turn without any picture the answer goes out unevaluated and streams, unless the policy
+    sets ``on_no_image`` itself: a text alone has not been talked round by an image, each score
+    costs a forward of the reward model, and such models were not made to score calls of tools.
 
-    Stand it last in the list of middleware: one within it that puts another model in place would
-    put it outside the guard, which is an error.
+    Stand it last in the list of middleware. One within it that puts another model in place is an
+    error at that call; ``around`` gives it a model that has the guard.
 
     Example:
         >>> guard = EtaGuardMiddleware.from_pretrained("embedded")
@@ -79,17 +94,20 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         policy: GuardPolicy | None = None,
         *,
         on_flagged: Literal["repair", "interrupt"] = "repair",
+        name: str | None = None,
     ) -> None:
         """Takes evaluators that are loaded.
 
         Args:
             image_evaluator: Scores images against the safety prompt.
             response_evaluator: Scores answers.
-            policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one.
+            policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one, except
+                that ``on_no_image`` is ``"pass"`` where it is not set.
             on_flagged: ``"interrupt"``: an answer that took the place of the model's own waits
                 until a person approves, edits or rejects it. The agent needs a checkpointer; the
                 interrupt's value has the scores and the answer, and ``Command(resume=...)`` takes
                 ``"approve"``, ``"reject"`` or ``{"decision": "edit", "answer": "..."}``.
+            name: Tells this guard from another one in the same agent.
 
         Raises:
             ValueError: ``on_flagged`` is neither.
@@ -97,11 +115,44 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         super().__init__()
         if on_flagged not in ("repair", "interrupt"):
             raise ValueError(f'on_flagged = {on_flagged!r} is neither "repair" nor "interrupt".')
+        given = policy or GuardPolicy()
+        set_by_caller = "on_no_image" in given.model_fields_set
+        self._policy = given if set_by_caller else given.updated({"on_no_image": "pass"})
         self.image_evaluator = image_evaluator
         self.response_evaluator = response_evaluator
-        self.policy = policy or GuardPolicy()
         self.on_flagged = on_flagged
-        self._compiled: list[Any] = []
+        self._name = name or type(self).__name__
+        self._guarded: list[tuple[BaseChatModel, GuardedModel]] = []
+
+    @property
+    def name(self) -> str:
+        """By which an agent knows it; no two of one name may stand in the same agent."""
+        return self._name
+
+    @property
+    def policy(self) -> GuardPolicy:
+        """Thresholds and settings. They never change; another middleware may have others."""
+        return self._policy
+
+    def around(self, model: BaseChatModel) -> EtaGuard:
+        """A model with this guard around it, for a middleware that asks more than one.
+
+        Example:
+            >>> fallback = ModelFallbackMiddleware(guard.around(backup))
+            >>> agent = create_agent(model, middleware=[guard, fallback])
+        """
+        known = next((made for one, made in self._guarded if one is model), None)
+        if known is None:
+            known = guarded(
+                model,
+                image_evaluator=self.image_evaluator,
+                response_evaluator=self.response_evaluator,
+                policy=self.policy,
+            )
+            # To compile a graph takes longer than to run it; an agent seldom has more models.
+            _ = known.graph
+            self._guarded = [*self._guarded[1 - _KEPT :], (model, known)]
+        return known
 
     @classmethod
     def from_pretrained(
@@ -114,6 +165,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         device: str | None = None,
         dtype: torch.dtype | None = None,
         on_flagged: Literal["repair", "interrupt"] = "repair",
+        name: str | None = None,
     ) -> EtaGuardMiddleware:
         """Loads the two evaluators of an assembly; the chat model is the agent's.
 
@@ -125,12 +177,29 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
             device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
             dtype: Of the reward model; its own default without it.
             on_flagged: As for the class itself.
+            name: Likewise.
 
         Raises:
             ModelLoadError: Weights are missing; it says which, and how to get them.
         """
         parts = load_evaluators(assembly, clip=clip, reward=reward, device=device, dtype=dtype)
-        return cls(**parts, policy=policy, on_flagged=on_flagged)
+        return cls(**parts, policy=policy, on_flagged=on_flagged, name=name)
+
+    def before_agent(
+        self, state: GuardedAgentState, runtime: Runtime[Any]
+    ) -> dict[str, Any] | None:
+        """Withdraws an answer that still waited for a reviewer when the user wrote on."""
+        waiting = [message for message in state["messages"] if is_pending(message)]
+        if not waiting:
+            return None
+        left = [withdrawn(message, self.policy) for message in waiting]
+        return {"messages": left, "eta_guard_turns": {self.name: _Turn(held=None, ends=False)}}
+
+    async def abefore_agent(
+        self, state: GuardedAgentState, runtime: Runtime[Any]
+    ) -> dict[str, Any] | None:
+        """Does as ``before_agent``."""
+        return self.before_agent(state, runtime)
 
     def wrap_model_call(
         self,
@@ -138,12 +207,12 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ExtendedModelResponse[Any]:
         """Puts the guard around the model of one call."""
-        request, held = self._guarded(request)
+        inner, held = self._within(request)
         try:
-            response = handler(request)
+            response = handler(inner)
         except StructuredOutputError as error:
             response = _without_structure(error)
-        return _checked(response, held)
+        return self._checked(response, held, request)
 
     async def awrap_model_call(
         self,
@@ -151,24 +220,31 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ExtendedModelResponse[Any]:
         """Puts the guard around the model of one call."""
-        request, held = self._guarded(request)
+        inner, held = self._within(request)
         try:
-            response = await handler(request)
+            response = await handler(inner)
         except StructuredOutputError as error:
             response = _without_structure(error)
-        return _checked(response, held)
+        return self._checked(response, held, request)
 
     @hook_config(can_jump_to=["end"])
     def after_model(self, state: GuardedAgentState, runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Ends the turn after an answer that was withheld, and asks the reviewer where one is."""
+        """Asks the reviewer where one is, and ends the turn where the agent would not."""
         # A node of its own: when the reviewer has decided, no model is asked again.
-        held = state.get("eta_guard_held")
-        if held is not None:
-            rules = self.policy.for_run(ensure_config())
-            decided = review(state["messages"], held, rules)
-            return {"messages": decided, "eta_guard_held": None, "jump_to": "end"}
-        # An agent that wants structured output would otherwise ask again, and again.
-        return {"jump_to": "end"} if was_withheld(state["messages"][-1]) else None
+        turn = (state.get("eta_guard_turns") or {}).get(self.name)
+        if turn is None:
+            return None
+        ending: dict[str, Any] = {"jump_to": "end"} if turn["ends"] else {}
+        if turn["held"] is None:
+            return ending or None
+        if runtime.execution_info is not None and runtime.execution_info.thread_id is None:
+            raise EngineError(
+                "An answer waits for a reviewer, and nothing keeps it until there is a decision.",
+                hint='Give the agent a checkpointer, or set on_flagged="repair".',
+            )
+        decided = review(state["messages"], turn["held"], self.policy.for_run(ensure_config()))
+        done = {self.name: _Turn(held=None, ends=False)}
+        return {"messages": decided, "eta_guard_turns": done, **ending}
 
     @hook_config(can_jump_to=["end"])
     async def aafter_model(
@@ -177,17 +253,40 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         """Does as ``after_model``."""
         return self.after_model(state, runtime)
 
-    def _guarded(self, request: ModelRequest[Any]) -> tuple[ModelRequest[Any], Held]:
+    def _within(self, request: ModelRequest[Any]) -> tuple[GuardedRequest, Held]:
         held: Held = [] if self.on_flagged == "interrupt" else None
-        model = guarded(
-            request.model,
-            self.image_evaluator,
-            self.response_evaluator,
-            self.policy,
-            held,
-            self._compiled,
+        # A backup that has this guard already is not put into another one of it.
+        own = [made for _, made in self._guarded if made is request.model]
+        model = own[0] if own else self.around(request.model)
+        return within(request, model.model_copy(update={"held": held})), held
+
+    def _checked(
+        self, response: ModelResponse[Any], held: Held, request: ModelRequest[Any]
+    ) -> ExtendedModelResponse[Any]:
+        """Notes what has to be known after the call.
+
+        Raises:
+            EngineError: An answer did not come through the guard.
+        """
+        answers = [message for message in response.result if isinstance(message, AIMessage)]
+        for message in answers:
+            if METADATA_KEY not in message.response_metadata and not is_pending(message):
+                raise EngineError(
+                    "An answer of the agent's model did not come through the guard.",
+                    hint="Put EtaGuardMiddleware last in the list of middleware.",
+                )
+        withheld = any(was_withheld(message) or is_pending(message) for message in answers)
+        turn = _Turn(
+            held=message_to_dict(held[-1]) if held else None,
+            # It would otherwise ask again, and again.
+            ends=withheld and request.response_format is not None,
         )
-        return request.override(model=model), held
+        told: Command[Any] = Command(update={"eta_guard_turns": {self.name: turn}})
+        return ExtendedModelResponse(response, told)
+
+
+_KEPT = 8
+"""Models that a guard is kept around."""
 
 
 def _without_structure(error: StructuredOutputError) -> ModelResponse[Any]:
@@ -196,22 +295,3 @@ def _without_structure(error: StructuredOutputError) -> ModelResponse[Any]:
     if was_withheld(message) or is_pending(message):
         return ModelResponse(result=[message])
     raise error
-
-
-def _checked(response: ModelResponse[Any], held: Held) -> ExtendedModelResponse[Any]:
-    """Adds the reply that waits for a reviewer.
-
-    Raises:
-        EngineError: An answer did not come through the guard.
-    """
-    for message in response.result:
-        known = message.response_metadata
-        if isinstance(message, AIMessage) and not (METADATA_KEY in known or is_pending(message)):
-            raise EngineError(
-                "An answer of the agent's model did not come through the guard.",
-                hint="Put EtaGuardMiddleware last in the list of middleware.",
-            )
-    if held is None:
-        return ExtendedModelResponse(response)
-    waits = message_to_dict(held[-1]) if held else None
-    return ExtendedModelResponse(response, Command(update={"eta_guard_held": waits}))

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
 from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.guard import CALL_SETTINGS, EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.middleware.review import held_back, was_withheld
-from eta_guard.policy import CONFIG_KEY, GuardPolicy
-from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
-from eta_guard.runs.calls import without_call
-
-_KEPT = 8
-"""Graphs: an agent seldom has more sets of tools than that."""
+from eta_guard.runs.streaming import as_chunk
 
 
 class GuardedModel(EtaGuard):
     """Stands in for the agent's model, so that the agent itself binds tools and formats to it.
 
-    It answers whole and at once: a graph streams what a model within it gives, and what was
-    streamed cannot be taken back.
+    What goes out in any case streams as it comes, and what is repaired as far as it is judged;
+    where a reviewer may have to see it first, an answer comes whole.
     """
 
-    disable_streaming: bool | Literal["tool_calling"] = True
-    compiled: Any = Field(default_factory=list, exclude=True, repr=False)
-    """The graphs of earlier calls, kept by the middleware: to compile one takes longer than to run
-    it."""
     held: Any = Field(default=None, exclude=True, repr=False)
     """A list that receives each reply that is to wait for a reviewer; None where none waits."""
 
@@ -43,17 +33,6 @@ class GuardedModel(EtaGuard):
         """The name by which the agent tells what the model can do."""
         return self.engine.fingerprint
 
-    def bind_tools(
-        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Binds tools to the model within; their calls are evaluated with the answer."""
-        if not isinstance(self.engine, ChatModelEngine):
-            return super().bind_tools(tools, tool_choice=tool_choice, **kwargs)
-        engine = self.engine.bind_tools(tools, tool_choice=tool_choice, **kwargs)
-        # A repair is asked for without tools, but within the same limits.
-        own = {name: kwargs[name] for name in CALL_SETTINGS if name in kwargs}
-        return self.model_copy(update={"engine": engine}).bind(**own)
-
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -61,67 +40,68 @@ class GuardedModel(EtaGuard):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        engine = self.engine
-        if isinstance(engine, ChatModelEngine):
-            asked = without_call(kwargs)
-            asked.pop(CONFIG_KEY, None)
-            engine = engine.bind(**asked)
-        guard = self._around(engine)
-        result = EtaGuard._generate(guard, messages, stop, run_manager, **kwargs)
+        return self._held_back(super()._generate(messages, stop, run_manager, **kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._held_back(await super()._agenerate(messages, stop, run_manager, **kwargs))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        if self.held is None:
+            yield from super()._stream(messages, stop, run_manager, **kwargs)
+        else:
+            yield _whole(self._generate(messages, stop, run_manager, **kwargs))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        if self.held is None:
+            async for chunk in super()._astream(messages, stop, run_manager, **kwargs):
+                yield chunk
+        else:
+            yield _whole(await self._agenerate(messages, stop, run_manager, **kwargs))
+
+    def _held_back(self, result: ChatResult) -> ChatResult:
         reply = result.generations[0].message
         if self.held is None or not was_withheld(reply):
             return result
         self.held.append(reply)
         return ChatResult(generations=[ChatGeneration(message=held_back(reply))])
 
-    def _around(self, engine: Engine) -> EtaGuard:
-        """This model around an engine, with the graph that was compiled for one like it."""
-        known = next((one for one in self.compiled if _alike(one.parts[0], engine)), None)
-        guard = self.model_copy(update={"engine": known.parts[0] if known else engine})
-        guard._compiled = known
-        if guard.graph and guard._compiled is not known:
-            self.compiled.append(guard._compiled)
-            del self.compiled[:-_KEPT]
-        return guard
+
+def _whole(result: ChatResult) -> ChatGenerationChunk:
+    reply: Any = result.generations[0].message
+    return ChatGenerationChunk(message=as_chunk(reply).model_copy(update={"id": None}))
 
 
-def _alike(one: Engine, other: Engine) -> bool:
-    """Whether two engines ask the same of the same model."""
-    if not (isinstance(one, ChatModelEngine) and isinstance(other, ChatModelEngine)):
-        return one is other
-    same_tools = (one.tools is None) == (other.tools is None) and (
-        list(map(id, one.tools or ())) == list(map(id, other.tools or ()))
-    )
-    return one.model is other.model and same_tools and one.settings == other.settings
-
-
-def guarded(
-    model: BaseChatModel,
-    image_evaluator: ImageEvaluator,
-    response_evaluator: ResponseEvaluator,
-    policy: GuardPolicy,
-    held: list[AIMessage] | None,
-    compiled: list[Any],
-) -> GuardedModel:
+def guarded(model: BaseChatModel, **parts: Any) -> GuardedModel:
     """The model with the guard around it, with the engine that fits it.
 
     Args:
         model: Any chat model; a ``ChatLocalVLM`` is searched sentence by sentence.
-        image_evaluator: Scores images.
-        response_evaluator: Scores answers.
-        policy: Thresholds and settings.
-        held: Receives the replies that a reviewer is to see first; None where there is none.
-        compiled: The graphs of earlier calls; new ones are added.
+        parts: The guard's other parts.
     """
-    parts: dict[str, Any] = {
-        "image_evaluator": image_evaluator,
-        "response_evaluator": response_evaluator,
-        "policy": policy,
-        "profile": model.profile,
-        "held": held,
-        "compiled": compiled,
-    }
+    profile = getattr(model, "profile", None)
     if not isinstance(model, ChatLocalVLM):
-        return GuardedModel(engine=ChatModelEngine(model), **parts)
+        return GuardedModel(engine=ChatModelEngine(model), profile=profile, **parts)
     own = {name: getattr(model, name) for name in CALL_SETTINGS if name in model.model_fields_set}
-    return GuardedModel(engine=model.engine, **own, **parts)
+    return GuardedModel(engine=model.engine, profile=profile, **own, **parts)
+
+
+Held = list[AIMessage] | None
+"""Receives what is to wait for a reviewer; None where nobody reviews."""

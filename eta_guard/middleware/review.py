@@ -10,11 +10,12 @@ from langgraph.types import interrupt
 
 from eta_guard.nodes.respond import METADATA_KEY
 from eta_guard.policy import GuardPolicy
-from eta_guard.state import Verdict
+from eta_guard.state import Verdict, without_texts
 
 REVIEW_KEY = "eta_guard_review"
 """Key of ``response_metadata`` under which it stands what a reviewer decided."""
 PENDING = "pending"
+WITHDRAWN = "withdrawn"
 HELD_BACK = "This answer is held back until it has been reviewed."
 """What stands in the history until there is a decision."""
 CHOICES = ("approve", "edit", "reject")
@@ -71,16 +72,30 @@ def review(
     choice, edited = decision
     if waiting is None:
         return []
-    known = dict(waiting.response_metadata)
+    known = dict(reply.response_metadata)
     if choice == "approve":
-        text, known = str(reply.text), dict(reply.response_metadata)
-    elif choice == "reject":
-        text, known["finish_reason"] = policy.refusal_message, "content_filter"
+        text = str(reply.text)
     else:
-        text, known["finish_reason"] = edited, "stop"
+        verdict = Verdict.model_validate(known[METADATA_KEY])
+        known[METADATA_KEY] = without_texts(verdict).model_dump(mode="json")
+        rejected = choice == "reject"
+        text = policy.refusal_message if rejected else edited
+        known["finish_reason"] = "content_filter" if rejected else "stop"
     # The same id: a message with another one would be appended.
     told = {"content": text, "response_metadata": {**known, REVIEW_KEY: choice}}
     return [waiting.model_copy(update=told)]
+
+
+def withdrawn(waiting: BaseMessage, policy: GuardPolicy) -> BaseMessage:
+    """What takes the place of an answer that waits, and for which nobody waits any more.
+
+    Args:
+        waiting: Holds its place in the history.
+        policy: Has the refusal message.
+    """
+    known = {**waiting.response_metadata, "finish_reason": "content_filter", REVIEW_KEY: WITHDRAWN}
+    told = {"content": policy.refusal_message, "response_metadata": known}
+    return waiting.model_copy(update=told)
 
 
 def _decision(resumed: object) -> tuple[str, str] | None:
