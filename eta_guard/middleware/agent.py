@@ -59,7 +59,7 @@ def _together(old: Mapping[str, _Turn] | None, new: Mapping[str, _Turn]) -> dict
 class GuardedAgentState(AgentState[Any]):
     """The agent's state, with what each guard in it has to know, by the guard's name."""
 
-    eta_guard_turns: NotRequired[Annotated[dict[str, _Turn], _together, PrivateStateAttr]]
+    eta_guard_turns: NotRequired[Annotated[dict[str, _Turn], PrivateStateAttr, _together]]
 
 
 class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):

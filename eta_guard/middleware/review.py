@@ -10,6 +10,7 @@ from langgraph.types import interrupt
 
 from eta_guard.nodes.respond import METADATA_KEY
 from eta_guard.policy import GuardPolicy
+from eta_guard.runs.refusals import REFUSED_BY_GUARD
 from eta_guard.state import Verdict, without_texts
 
 REVIEW_KEY = "eta_guard_review"
@@ -81,6 +82,7 @@ def review(
         rejected = choice == "reject"
         text = policy.refusal_message if rejected else edited
         known["finish_reason"] = "content_filter" if rejected else "stop"
+        known |= REFUSED_BY_GUARD if rejected else {}
     # The same id: a message with another one would be appended.
     told = {"content": text, "response_metadata": {**known, REVIEW_KEY: choice}}
     return [waiting.model_copy(update=told)]
@@ -93,9 +95,10 @@ def withdrawn(waiting: BaseMessage, policy: GuardPolicy) -> BaseMessage:
         waiting: Holds its place in the history.
         policy: Has the refusal message.
     """
-    known = {**waiting.response_metadata, "finish_reason": "content_filter", REVIEW_KEY: WITHDRAWN}
-    told = {"content": policy.refusal_message, "response_metadata": known}
-    return waiting.model_copy(update=told)
+    told = {"finish_reason": "content_filter", REVIEW_KEY: WITHDRAWN}
+    known = {**waiting.response_metadata, **REFUSED_BY_GUARD, **told}
+    refusal = {"content": policy.refusal_message, "response_metadata": known}
+    return waiting.model_copy(update=refusal)
 
 
 def _decision(resumed: object) -> tuple[str, str] | None:

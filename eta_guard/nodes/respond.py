@@ -13,6 +13,7 @@ from eta_guard.counts import usage
 from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
+from eta_guard.runs.refusals import REFUSED_BY_GUARD
 from eta_guard.session import GuardSession, digest
 from eta_guard.state import Decision, GuardState, Verdict, passes
 from eta_guard.steps import Steps
@@ -80,7 +81,8 @@ def _message(
     if reply.whole is not None:
         known = {**reply.whole.response_metadata, **verdict}
         return reply.whole.model_copy(update={"response_metadata": known})
-    about = {"model_name": model_name, "finish_reason": reply.finish_reason, **verdict}
+    refused = REFUSED_BY_GUARD if reply.decision in ("refused", "blocked") else {}
+    about = {"model_name": model_name, "finish_reason": reply.finish_reason, **refused, **verdict}
     return AIMessage(
         content=reply.text,
         tool_calls=list(reply.tool_calls),

@@ -17,13 +17,13 @@ from eta_guard.protocols import Engine
 def bind_tools(
     model: BaseChatModel, engine: Engine, tools: Sequence[Any], tool_choice: Any, settings: Any
 ) -> Runnable[LanguageModelInput, AIMessage]:
-    """Binds tools to a model that will be shown them by its chat template.
+    """Binds tools to a model: as its provider takes them, or for its chat template.
 
     Args:
         model: Is bound.
         engine: Runs it.
         tools: In any form that LangChain takes.
-        tool_choice: ``"auto"`` or nothing; a call cannot be forced.
+        tool_choice: For a local model ``"auto"`` or nothing: a call cannot be forced there.
         settings: Other keyword arguments to bind.
 
     Raises:
@@ -31,6 +31,9 @@ def bind_tools(
     """
     if not tools:
         return model.bind(**settings)
+    if (asked := getattr(engine, "tool_settings", None)) is not None:
+        choice = {} if tool_choice is None else {"tool_choice": tool_choice}
+        return model.bind(**asked(tools, **choice, **settings))
     if not getattr(engine, "calls_tools", False):
         raise UnsupportedModelError(
             f"{engine.fingerprint} knows no tools: its chat template has no place for them.",

@@ -9,6 +9,7 @@ import pytest
 from eta_guard import GuardPolicy, embedded
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.methods.catalogue import METHODS
+from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.setup import Setup
 from eta_guard.evaluation.spread.processes import Processes, cores
 from eta_guard.evaluation.suites.catalogue import read_suite

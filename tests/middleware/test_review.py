@@ -3,13 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelFallbackMiddleware
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from eta_guard.errors import EngineError
 from eta_guard.middleware.review import HELD_BACK
 from eta_guard.policy import GuardPolicy
 from tests.chat_fakes import FakeChat, says
-from tests.fakes import SAFE, question
+from tests.fakes import SAFE, question, verdict_of
 from tests.middleware.agents import (
     CANARIES,
     REPAIRED,
@@ -19,6 +23,7 @@ from tests.middleware.agents import (
     both,
     calling,
     look,
+    middleware,
     reply,
 )
 
@@ -84,10 +89,13 @@ def test_the_decision_takes_the_place_of_what_waited(
     assert (reply(state).content, reply(state).id) == (text, place)
     told = reply(state).response_metadata
     assert (told["finish_reason"], told["eta_guard_review"]) == (finish, review)
-    assert ("eta_guard" in told) == (review == "approve")
+    verdict = verdict_of(reply(state))
+    assert verdict.decision == "aligned"
+    assert verdict.rounds[0].candidates
+    assert ("CANDIDATE" in repr(state)) == (review == "approve")
     values = made.get_state(THREAD)
     assert values.next == ()
-    assert values.values["eta_guard_held"] is None
+    assert values.values["eta_guard_turns"]["EtaGuardMiddleware"]["held"] is None
 
 
 @both
@@ -122,14 +130,39 @@ def test_a_safe_answer_waits_for_nobody(ask: Ask) -> None:
 
 
 @both
-def test_a_new_question_leaves_the_old_one_held(ask: Ask) -> None:
-    made, _ = waiting(FakeChat(), ask)
+def test_a_new_question_withdraws_what_waited(ask: Ask) -> None:
+    model = FakeChat()
+    made, _ = waiting(model, ask)
     state = ask(made, {"messages": [question(text="And?")]}, THREAD)
-    assert "CANDIDATE" not in repr(state["messages"][:3])
+    assert [message.type for message in state["messages"]] == ["human", "ai", "human", "ai"]
+    old = state["messages"][1]
+    assert old.content == REFUSAL
+    assert old.response_metadata["eta_guard_review"] == "withdrawn"
+    assert reply(state).content == HELD_BACK
+    asked_anew = repr([messages for messages, _ in model.calls[4:]])
+    assert "CANDIDATE" not in asked_anew
+    assert HELD_BACK not in asked_anew
 
 
 @both
-def test_without_a_checkpointer_it_stays_held(ask: Ask) -> None:
-    state = ask(agent(settings={"on_flagged": "interrupt"}), asked())
+def test_without_a_checkpointer_the_first_that_is_flagged_is_an_error(ask: Ask) -> None:
+    made = agent(settings={"on_flagged": "interrupt"})
+    assert "DRAFT" in reply(ask(made, asked(SAFE))).text
+    with pytest.raises(EngineError, match="checkpointer"):
+        ask(made, asked())
+
+
+@both
+def test_a_reviewer_sees_the_answer_of_a_backup_as_well(ask: Ask) -> None:
+    guard: Any = middleware(on_flagged="interrupt")
+
+    def broken(messages: Any, settings: Any) -> AIMessage:
+        raise ValueError("down")
+
+    backup: Any = ModelFallbackMiddleware(guard.around(FakeChat()))
+    made = create_agent(
+        FakeChat(script=broken), middleware=[guard, backup], checkpointer=InMemorySaver()
+    )
+    state = ask(made, asked(), THREAD)
+    assert state["__interrupt__"][0].value["answer"] == REPAIRED
     assert reply(state).content == HELD_BACK
-    assert not any(canary in repr(state) for canary in CANARIES)

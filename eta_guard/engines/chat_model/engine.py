@@ -8,12 +8,13 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 
 from eta_guard.counts import add
 from eta_guard.engines.chat_model.messages import as_read, plainly
 from eta_guard.engines.seeds import seed_of
+from eta_guard.errors import UnsupportedModelError
 from eta_guard.protocols import (
     Candidate,
     Completion,
@@ -75,13 +76,32 @@ class ChatModelEngine:
         """
         return replace(self, tools=tuple(tools), settings={**self.settings, **settings})
 
+    def tool_settings(self, tools: Sequence[Any], **settings: Any) -> dict[str, Any]:
+        """What tools are for the model's API, as keyword arguments of one call.
+
+        Args:
+            tools: As the model's own ``bind_tools`` takes them.
+            settings: Passed on to it, such as ``tool_choice``.
+
+        Raises:
+            UnsupportedModelError: The model binds tools in a way of its own.
+        """
+        bound: Any = self.model.bind_tools(tools, **settings)
+        if not isinstance(bound, RunnableBinding):
+            raise UnsupportedModelError(
+                f"{self.fingerprint} binds tools in a way of its own.",
+                hint="Use the engine's bind_tools and put the guard around that engine.",
+            )
+        return dict(bound.kwargs)
+
     def bind(self, **settings: Any) -> ChatModelEngine:
         """A copy whose plain answers are asked with further keyword arguments."""
         return replace(self, settings={**self.settings, **settings})
 
     def open(self, conversation: Conversation, generation: Generation) -> ChatModelSession:
         """Begins a request; the model is asked nothing yet."""
-        return ChatModelSession(self, conversation, generation)
+        asked = self.bind(**generation.settings) if generation.settings else self
+        return ChatModelSession(asked, conversation, generation)
 
     def answering(self, generation: Generation) -> Runnable[Any, Any]:
         """The model as it gives the plain answer."""
