@@ -61,8 +61,8 @@ def build_graph(
         >>> guard.invoke({"messages": [message]}, {"configurable": {"thread_id": "1"}})
     """
     policy = policy or GuardPolicy()
-    _require(image_evaluator, ImageEvaluator)
-    _require(response_evaluator, ResponseEvaluator)
+    require(image_evaluator, ImageEvaluator)
+    require(response_evaluator, ResponseEvaluator)
     models = {
         "chat_model": engine.fingerprint,
         "image_evaluator": image_evaluator.fingerprint,
@@ -95,7 +95,7 @@ def build_graph(
     return graph
 
 
-def _require(part: object, protocol: type) -> None:
+def require(part: object, protocol: type) -> None:
     """Checks that a part has all that is asked of its kind.
 
     What it lacks, met in a request, would count as an evaluation that failed.

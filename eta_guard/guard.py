@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.callbacks.manager import BaseRunManager
+from langchain_core.exceptions import ModelRefusalError
 from langchain_core.language_models import (
     BaseChatModel,
     LangSmithParams,
@@ -19,17 +20,19 @@ from langchain_core.language_models import (
 )
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from eta_guard.graph import build_graph
+from eta_guard.graph import build_graph, require
+from eta_guard.nodes.respond import withheld
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import load_parts
 from eta_guard.protocols import Engine, Generation, ImageEvaluator, ResponseEvaluator
 from eta_guard.runs.calls import CALL_KEY, Call, CallAware, callbacks_beneath, without_call
 from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
+from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import OWN_ID, as_chunk
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
@@ -55,6 +58,13 @@ class _Compiled:
 
 CALL_SETTINGS = ("max_tokens", "temperature", "seed")
 """What a field of the model sets for all calls, and a keyword argument for one."""
+
+PARTS: dict[str, type] = {
+    "engine": Engine,
+    "image_evaluator": ImageEvaluator,
+    "response_evaluator": ResponseEvaluator,
+}
+"""Fields that hold a part, and what it must have."""
 
 OTHER_STEPS = 10
 """Steps of the graph beside the search, whose every pass accepts at least a token."""
@@ -133,6 +143,19 @@ class EtaGuard(CallAware, BaseChatModel):
         )
         return cls(**parts, policy=policy or GuardPolicy(), **settings)
 
+    def __init__(self, **parts: Any) -> None:
+        """Takes the fields of this class.
+
+        Raises:
+            TypeError: There is no field of some name.
+            UnsupportedModelError: A part is not of its kind.
+        """
+        check_settings(type(self), parts)
+        for name, protocol in PARTS.items():
+            if name in parts:
+                require(parts[name], protocol)
+        super().__init__(**parts)
+
     _compiled: _Compiled | None = PrivateAttr(default=None)
 
     def with_policy(self, policy: GuardPolicy) -> EtaGuard:
@@ -206,6 +229,19 @@ class EtaGuard(CallAware, BaseChatModel):
             UnsupportedModelError: It does not; or a call is to be forced.
         """
         return bind_tools(self, self.engine, tools, tool_choice, kwargs)
+
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Has answers parsed into a schema, where the model calls tools.
+
+        Raises:
+            UnsupportedModelError: It does not.
+            ModelRefusalError: In the run: the guard let something else out than the answer that
+                had the structure, a refusal or a repaired text.
+        """
+        whole = super().with_structured_output(schema, include_raw=True, **kwargs)
+        return whole if include_raw else whole | RunnableLambda(_parsed)
 
     def _resolve_model_profile(self) -> ModelProfile:
         return profile(self.engine, self.max_tokens or self.policy.max_tokens)
@@ -281,6 +317,15 @@ class EtaGuard(CallAware, BaseChatModel):
         call = kwargs.get(CALL_KEY)
         outer = call.writer if isinstance(call, Call) else None
         return Run(self.graph, given, config, wanted, outer)
+
+
+def _parsed(found: dict[str, Any]) -> Any:
+    if found["parsing_error"] is not None:
+        raise found["parsing_error"]
+    raw = found["raw"]
+    if found["parsed"] is None and withheld(raw):
+        raise ModelRefusalError("The guard withheld the structured answer.", raw_message=raw)
+    return found["parsed"]
 
 
 def _chunk(message: AIMessage) -> ChatGenerationChunk:

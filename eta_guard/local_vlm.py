@@ -24,6 +24,7 @@ from eta_guard.pretrained import load_chat_model
 from eta_guard.protocols import Engine, Generation, Watch
 from eta_guard.request.conversation import read_conversation
 from eta_guard.runs.model_profile import of_engine, profile
+from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import as_chunk, in_thread
 from eta_guard.runs.tool_binding import bind_tools
 
@@ -78,6 +79,15 @@ class ChatLocalVLM(BaseChatModel):
             ModelLoadError: There are no such weights within reach.
         """
         return cls(engine=load_chat_model(str(name), device, dtype, revision), **settings)
+
+    def __init__(self, **settings: Any) -> None:
+        """Takes the fields of this class.
+
+        Raises:
+            TypeError: There is no field of some name.
+        """
+        check_settings(type(self), settings)
+        super().__init__(**settings)
 
     cache: BaseCache | bool | None = Field(default=False, exclude=True)
     """Off: LangChain's cache goes by how a message prints, which does not tell images apart."""

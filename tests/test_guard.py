@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add as add_chunks
 from typing import Any
@@ -18,10 +19,12 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from pydantic import ValidationError
 
 from eta_guard.counts import add
-from eta_guard.errors import ImageInputError, InputError, PolicyError
+from eta_guard.errors import ImageInputError, InputError, PolicyError, UnsupportedModelError
 from eta_guard.guard import EtaGuard
+from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     Candidate,
@@ -188,6 +191,10 @@ def test_overrides_are_taken_from_the_graph_around_it() -> None:
 # ── settings of a call ──
 
 
+def drawn_by(rig: Rig) -> list[Generation]:
+    return [replace(generation, settings={}) for _, generation in rig.engine.opened]
+
+
 def test_settings_of_a_call_reach_the_engine() -> None:
     table: list[tuple[dict[str, Any], Generation]] = [
         ({}, Generation(1024, 0.0, (), 0)),
@@ -209,7 +216,7 @@ def test_settings_of_a_call_reach_the_engine() -> None:
         for call in calls:
             rig = Rig()
             call(rig.guard(), given)
-            assert [generation for _, generation in rig.engine.opened] == [expected]
+            assert drawn_by(rig) == [expected]
 
 
 def test_the_policy_sets_what_the_call_does_not() -> None:
@@ -271,7 +278,7 @@ def test_a_model_may_have_settings_of_its_own(
     for call in calls:
         rig = Rig()
         call(rig.guard().model_copy(update=fields), **given)
-        assert [generation for _, generation in rig.engine.opened] == [expected]
+        assert drawn_by(rig) == [expected]
 
 
 def test_langsmith_is_told_model_and_settings() -> None:
@@ -486,9 +493,24 @@ def test_another_policy_is_obeyed_at_once() -> None:
     strict = guard.with_policy(GuardPolicy())
     assert strict.engine is guard.engine
     assert strict.invoke([question(UNSAFE)]).content == SEARCHED
-    guard.policy = GuardPolicy()
-    assert guard.invoke([question(UNSAFE)]).content == SEARCHED
+    with pytest.raises(ValidationError, match="frozen"):
+        guard.policy = GuardPolicy()
+    assert guard.invoke([question(UNSAFE)]).content == DRAFT
     assert guard.graph is guard.graph
+
+
+def test_what_it_is_made_with_is_checked() -> None:
+    parts = {"engine": FakeEngine(), "image_evaluator": FakeImages()}
+    with pytest.raises(TypeError, match=r"no setting 'polcy'. Did you mean 'policy'\?"):
+        EtaGuard(**parts, response_evaluator=FakeResponses(), polcy=GuardPolicy(mode="observe"))
+    with pytest.raises(TypeError, match="temprature"):
+        EtaGuard.from_pretrained("embedded", temprature=1.0)
+    with pytest.raises(TypeError, match="max_token"):
+        ChatLocalVLM(engine=FakeEngine(), max_token=3)
+    with pytest.raises(UnsupportedModelError, match="str is no ResponseEvaluator: it lacks"):
+        EtaGuard(**parts, response_evaluator="reward")
+    with pytest.raises(UnsupportedModelError, match="FakeImages is no ResponseEvaluator"):
+        EtaGuard(**parts, response_evaluator=FakeImages())
 
 
 @pytest.fixture

@@ -76,15 +76,15 @@ def test_where_every_answer_is_aligned_a_safe_call_is_let_out() -> None:
     assert reply.tool_calls == [CALL]
 
 
-def test_of_a_flagged_image_only_what_was_evaluated_goes_out() -> None:
-    reply = rig(1.0, WHOLE).ask(question(UNSAFE))
-    assert (reply.content, reply.tool_calls) == ("Look.", [CALL])
-    assert "REASONING" not in repr(reply)
-
-
-@pytest.mark.parametrize(("score", "mode"), [(SAFE, "enforce"), (UNSAFE, "observe")])
-def test_the_message_of_a_chat_model_goes_out_as_it_came(score: float, mode: str) -> None:
-    reply = rig(0.0, WHOLE, mode=mode).ask(question(score))
+@pytest.mark.parametrize(
+    ("score", "mode", "scored"),
+    [(SAFE, "enforce", 0.0), (UNSAFE, "observe", 0.0), (UNSAFE, "enforce", 1.0)],
+)
+def test_the_message_of_a_chat_model_goes_out_as_it_came(
+    score: float, mode: str, scored: float
+) -> None:
+    """One that was evaluated and is safe as well: providers want back what they have signed."""
+    reply = rig(scored, WHOLE, mode=mode).ask(question(score))
     assert (reply.content, reply.tool_calls, reply.id) == (WHOLE.content, [CALL], "its-own")
     assert reply.response_metadata["provider"] == "p"
     assert verdict_of(reply).decision == ("passed" if mode == "enforce" else "observed")

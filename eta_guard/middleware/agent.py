@@ -15,8 +15,8 @@ from langgraph.types import Command, TracePolicy, omit_payload
 from eta_guard.errors import EngineError
 from eta_guard.guard import EtaGuard
 from eta_guard.middleware.guarded_model import GuardedModel, Held, guarded
-from eta_guard.middleware.review import is_pending, review, was_withheld, withdrawn
-from eta_guard.nodes.respond import METADATA_KEY
+from eta_guard.middleware.review import is_pending, review, withdrawn
+from eta_guard.nodes.respond import METADATA_KEY, withheld
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import load_evaluators
 from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
@@ -275,7 +275,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                     "An answer of the agent's model did not come through the guard.",
                     hint="Put EtaGuardMiddleware last in the list of middleware.",
                 )
-        withheld = any(was_withheld(message) or is_pending(message) for message in answers)
+        withheld = any(withheld(message) or is_pending(message) for message in answers)
         turn = _Turn(
             held=message_to_dict(held[-1]) if held else None,
             # It would otherwise ask again, and again.
@@ -292,6 +292,6 @@ _KEPT = 8
 def _without_structure(error: StructuredOutputError) -> ModelResponse[Any]:
     """A refusal or a repaired answer goes out although it has not the structure asked for."""
     message = error.ai_message
-    if was_withheld(message) or is_pending(message):
+    if withheld(message) or is_pending(message):
         return ModelResponse(result=[message])
     raise error

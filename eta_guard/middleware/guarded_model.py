@@ -14,7 +14,8 @@ from pydantic import Field
 from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.guard import CALL_SETTINGS, EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
-from eta_guard.middleware.review import held_back, was_withheld
+from eta_guard.middleware.review import held_back
+from eta_guard.nodes.respond import withheld
 from eta_guard.runs.streaming import as_chunk
 
 
@@ -78,7 +79,7 @@ class GuardedModel(EtaGuard):
 
     def _held_back(self, result: ChatResult) -> ChatResult:
         reply = result.generations[0].message
-        if self.held is None or not was_withheld(reply):
+        if self.held is None or not withheld(reply):
             return result
         self.held.append(reply)
         return ChatResult(generations=[ChatGeneration(message=held_back(reply))])

@@ -21,13 +21,6 @@ HELD_BACK = "This answer is held back until it has been reviewed."
 """What stands in the history until there is a decision."""
 CHOICES = ("approve", "edit", "reject")
 
-_WITHHELD = {"aligned", "refused", "blocked"}
-
-
-def was_withheld(message: BaseMessage) -> bool:
-    """Whether the guard let out something else than the model's own answer."""
-    return message.response_metadata.get(METADATA_KEY, {}).get("decision") in _WITHHELD
-
 
 def is_pending(message: BaseMessage) -> bool:
     """Whether the message holds the place of an answer that waits for a reviewer."""

@@ -14,7 +14,7 @@ from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.engines.local.stopping import RowEnd, RowEnds
 from eta_guard.engines.local.tool_calls import read_calls
 from eta_guard.engines.local.tree_reader import TreeReader
-from eta_guard.errors import EngineError
+from eta_guard.errors import ContextLengthError, EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.text.following import Follower
 
@@ -147,9 +147,17 @@ class LocalSession:
         """How many tokens the answer may still have.
 
         Raises:
-            EngineError: None at all.
+            ContextLengthError: None in the model's context.
+            EngineError: None within ``max_tokens``.
         """
         budget, context = self._generation.max_tokens, self._running.context
+        over = len(self._prompt) + len(before) + 1 - context
+        if over > 0:
+            raise ContextLengthError(
+                f"The conversation is {over} tokens too long: the prompt has {len(self._prompt)},"
+                f" the answer so far {len(before)}, the model holds {context}.",
+                hint="Shorten the conversation.",
+            )
         room = min(budget, context - len(self._prompt)) - len(before)
         if room < 1:
             raise EngineError(
