@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from eta_guard.engines.local.engine import LocalEngine
     from eta_guard.engines.vllm.engine import VllmEngine
     from eta_guard.errors import (
+        ContextLengthError,
         EngineError,
         EtaGuardError,
         EvaluationError,
@@ -41,6 +42,7 @@ _HOMES = {
     "ChatLocalVLM": "local_vlm",
     "ChatModelEngine": "engines.chat_model.engine",
     "ClipImageEvaluator": "evaluators.clip",
+    "ContextLengthError": "errors",
     "Engine": "protocols",
     "EngineError": "errors",
     "EtaGuard": "guard",
@@ -72,6 +74,7 @@ __all__ = [
     "ChatLocalVLM",
     "ChatModelEngine",
     "ClipImageEvaluator",
+    "ContextLengthError",
     "Engine",
     "EngineError",
     "EtaGuard",

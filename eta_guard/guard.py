@@ -25,7 +25,6 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from eta_guard.graph import build_graph, require
-from eta_guard.nodes.respond import withheld
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import load_parts
 from eta_guard.protocols import Engine, Generation, ImageEvaluator, ResponseEvaluator
@@ -36,7 +35,7 @@ from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import OWN_ID, as_chunk
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
-from eta_guard.state import GuardMessages, GuardState
+from eta_guard.state import GuardMessages, GuardState, withheld
 
 if TYPE_CHECKING:
     import torch

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
+from langchain_core.messages import BaseMessage
 from langgraph.channels import UntrackedValue
 from langgraph.graph import MessagesState
 from langgraph.managed import RemainingSteps
@@ -139,6 +140,16 @@ class Verdict(_Record):
     def sentences(self) -> int:
         """How many the search added whose text is told; a round that stops adds none."""
         return sum(bool(record.text.strip()) for record in self.rounds)
+
+
+METADATA_KEY = "eta_guard"
+"""Key of a reply's ``response_metadata`` under which its verdict stands."""
+
+
+def withheld(message: BaseMessage) -> bool:
+    """Whether the guard let out something else than the model's own answer."""
+    verdict = message.response_metadata.get(METADATA_KEY, {})
+    return verdict.get("decision") in ("aligned", "refused", "blocked")
 
 
 def without_texts(verdict: Verdict) -> Verdict:

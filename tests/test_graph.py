@@ -505,7 +505,8 @@ class BusyError(RuntimeError):
 
 
 def failing(*_: int) -> list[Any]:
-    raise BusyError(f"out of memory while drawing {DRAFT}", body=f"<{DRAFT}>") from ValueError(DRAFT)
+    quoting = f"out of memory while drawing {DRAFT}"
+    raise BusyError(quoting, body=f"<{DRAFT}>") from ValueError(DRAFT)
 
 
 ENGINES = {

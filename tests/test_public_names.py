@@ -21,6 +21,7 @@ NAMES = [
     "ChatLocalVLM",
     "ChatModelEngine",
     "ClipImageEvaluator",
+    "ContextLengthError",
     "Engine",
     "EngineError",
     "EtaGuard",

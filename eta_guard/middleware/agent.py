@@ -16,10 +16,10 @@ from eta_guard.errors import EngineError
 from eta_guard.guard import EtaGuard
 from eta_guard.middleware.guarded_model import GuardedModel, Held, guarded
 from eta_guard.middleware.review import is_pending, review, withdrawn
-from eta_guard.nodes.respond import METADATA_KEY, withheld
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import load_evaluators
 from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
+from eta_guard.state import METADATA_KEY, withheld
 
 try:
     from langchain.agents.middleware import (
@@ -275,11 +275,11 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                     "An answer of the agent's model did not come through the guard.",
                     hint="Put EtaGuardMiddleware last in the list of middleware.",
                 )
-        withheld = any(withheld(message) or is_pending(message) for message in answers)
+        something_else = any(withheld(message) or is_pending(message) for message in answers)
         turn = _Turn(
             held=message_to_dict(held[-1]) if held else None,
             # It would otherwise ask again, and again.
-            ends=withheld and request.response_format is not None,
+            ends=something_else and request.response_format is not None,
         )
         told: Command[Any] = Command(update={"eta_guard_turns": {self.name: turn}})
         return ExtendedModelResponse(response, told)

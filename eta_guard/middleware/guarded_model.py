@@ -15,8 +15,8 @@ from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.guard import CALL_SETTINGS, EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.middleware.review import held_back
-from eta_guard.nodes.respond import withheld
 from eta_guard.runs.streaming import as_chunk
+from eta_guard.state import withheld
 
 
 class GuardedModel(EtaGuard):

@@ -8,10 +8,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, messages_from_dict
 from langgraph.types import interrupt
 
-from eta_guard.nodes.respond import METADATA_KEY
 from eta_guard.policy import GuardPolicy
 from eta_guard.runs.refusals import REFUSED_BY_GUARD
-from eta_guard.state import Verdict, without_texts
+from eta_guard.state import METADATA_KEY, Verdict, without_texts
 
 REVIEW_KEY = "eta_guard_review"
 """Key of ``response_metadata`` under which it stands what a reviewer decided."""

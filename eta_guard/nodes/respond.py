@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.counts import usage
@@ -15,19 +15,8 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
 from eta_guard.runs.refusals import REFUSED_BY_GUARD
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import Decision, GuardState, Verdict, passes
+from eta_guard.state import METADATA_KEY, Decision, GuardState, Verdict, passes
 from eta_guard.steps import Steps
-
-METADATA_KEY = "eta_guard"
-"""Key of ``response_metadata`` under which the verdict stands."""
-
-
-_WITHHELD = {"aligned", "refused", "blocked"}
-
-
-def withheld(message: BaseMessage) -> bool:
-    """Whether the guard let out something else than the model's own answer."""
-    return message.response_metadata.get(METADATA_KEY, {}).get("decision") in _WITHHELD
 
 
 def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -> Node:
