@@ -50,6 +50,9 @@ class GuardPolicy(BaseModel):
     unsafe counts. ``mode="observe"`` changes nothing that the model is shown, and evaluates all. A
     provider that keeps the history itself (``previous_response_id``) shows its model what it has
     kept."""
+    max_image_side: int | None = Field(default=None, ge=64)
+    """Pictures with a longer side, in pixels, are scaled down to it, for evaluators and model
+    alike. None: as they are. Not under ``mode="observe"`` in front of a provider."""
     on_no_image: Literal["post_only", "pass", "align"] = "post_only"
     """No image in scope. ``"post_only"``: the answer's own score decides whether to align.
     ``"pass"``: the plain answer goes out unevaluated. ``"align"``: every answer is aligned."""
@@ -105,10 +108,17 @@ class GuardPolicy(BaseModel):
     on_unrepaired: Literal["refuse", "return"] = "refuse"
     """The repaired answer still scores unsafe: say ``refusal_message``, or return it (paper). One
     that could not be scored is never returned."""
+    on_unreadable: Literal["raise", "refuse", "omit"] = "raise"
+    """Input that cannot be read: a PDF, sound, a picture that is damaged or stands elsewhere. Raise
+    ``InputError``; or reply with ``refusal_message`` (decision ``blocked``) and put the reason in
+    the verdict; or ``"omit"`` the block: model and evaluators alike read in its place that an
+    attachment was left out, and the log says which; where there is nothing that could be omitted
+    (no message to answer), the request is refused. ``mode="observe"`` raises only what the model without a guard
+    would: a provider is sent the block as it came, and in the verdict it is unscored."""
     on_error: Literal["raise", "refuse"] = "raise"
-    """Input that cannot be read, or an engine that fails: raise the error, or reply with
-    ``refusal_message`` (decision ``blocked`` or ``refused``) and put the reason in the verdict.
-    ``PolicyError`` and ``EvaluationError`` are raised in either case."""
+    """An engine that fails: raise its error, or reply with ``refusal_message`` (decision
+    ``refused``) and put the reason in the verdict. ``PolicyError`` and ``EvaluationError`` are
+    raised in either case."""
     refusal_message: str = Field(default=prompts.REFUSAL, min_length=1)
     """What is said in place of an answer."""
 

@@ -279,7 +279,14 @@ class AnswersAlongside(Protocol):
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs the chat model. Safe to share between threads; a session belongs to one request."""
+    """Runs the chat model. Safe to share between threads; a session belongs to one request.
+
+    An engine that passes messages on to a provider, instead of showing its model the turns, says so
+    by an attribute ``passes_messages_on = True``. Then blocks that only providers know may stand in
+    them, as long as they carry nothing to be seen or heard; and a picture in which two decoders
+    could see different things has a file that shows the pixels that were evaluated
+    (``Picture.sent``).
+    """
 
     @property
     def fingerprint(self) -> str:

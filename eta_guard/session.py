@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
@@ -24,6 +24,7 @@ from eta_guard.protocols import (
     Watch,
 )
 from eta_guard.request.conversation import Conversation, Picture, read_conversation
+from eta_guard.request.reading import AS_PIXELS, Reading
 from eta_guard.runs.streaming import LiveReply, listened_to
 from eta_guard.steps import Steps, ask
 
@@ -59,8 +60,7 @@ class GuardSession:
         engine: Engine,
         messages: Sequence[BaseMessage],
         generation: Generation,
-        *,
-        hide_earlier: bool = False,
+        reading: Reading = AS_PIXELS,
     ) -> None:
         """Reads the messages.
 
@@ -68,14 +68,12 @@ class GuardSession:
             engine: Runs the chat model.
             messages: Of the request.
             generation: The caller's settings.
-            hide_earlier: Pictures of earlier turns are shown to nobody, neither to evaluators nor
-                to the model.
+            reading: How they are read.
 
         Raises:
             InputError: They cannot be read.
         """
-        read = read_conversation(messages)
-        self.conversation: Conversation = read.showing_the_last_turn() if hide_earlier else read
+        self.conversation: Conversation = read_conversation(messages, reading)
         self.proposed: list[tuple[str, ...]] = []
         self._scores: ResponseSession | None = None
         self._aligned: str | None = None
@@ -204,8 +202,8 @@ class GuardSession:
         if isinstance(session, cls):
             return session
         generation = _generation(policy, config)
-        hidden = policy.hides_earlier_images
-        made = yield from ask(cls, engine, state["messages"], generation, hide_earlier=hidden)
+        reading = _reading(policy, engine)
+        made = yield from ask(cls, engine, state["messages"], generation, reading)
         return made
 
 
@@ -215,6 +213,23 @@ def digest(answer: Completion) -> str:
     for picture in answer.pictures:
         found.update(repr(picture.size).encode() + picture.tobytes())
     return found.hexdigest()
+
+
+def _reading(policy: GuardPolicy, engine: Engine) -> Reading:
+    passed_on: bool = getattr(engine, "passes_messages_on", False)
+    unreadable: Literal["raise", "omit", "keep"] = "raise"
+    if policy.mode == "observe":
+        # What the unguarded model would be sent is the provider's affair; a model at hand is shown
+        # nothing that cannot be read, and fails like one without a guard.
+        unreadable = "keep" if passed_on else "raise"
+    elif policy.on_unreadable == "omit":
+        unreadable = "omit"
+    return Reading(
+        passed_on=passed_on,
+        unreadable=unreadable,
+        last_turn_only=policy.hides_earlier_images,
+        longest_side=policy.max_image_side,
+    )
 
 
 def _generation(policy: GuardPolicy, config: RunnableConfig) -> Generation:

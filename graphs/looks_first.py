@@ -43,7 +43,8 @@ class LooksFirst:
         alone = replace(generation, tools=())
         session = self.engine.open(_as_one_turn(conversation), alone)
         asked = conversation.turns[-1].role == "user"
-        if not generation.tools or not asked or conversation.showing_the_last_turn().pictures:
+        shown = any(picture.message >= conversation.last_turn for picture in conversation.pictures)
+        if not generation.tools or not asked or shown:
             return session
         question = conversation.messages[-1].text
         return _Calling(session, _call(generation.tools[0]["function"], question))

@@ -26,6 +26,7 @@ from eta_guard.graph import build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Completion, Generation
+from eta_guard.request.blocks import EARLIER_PICTURE, OMITTED
 from eta_guard.request.conversation import Conversation
 from eta_guard.state import Decision, GuardState, Outcome, Verdict
 from tests.fakes import (
@@ -471,7 +472,7 @@ def remote_image() -> HumanMessage:
 def test_input_that_cannot_be_read_raises_or_is_blocked(message: HumanMessage) -> None:
     with pytest.raises(ImageInputError):
         Rig().ask(message)
-    rig = Rig(GuardPolicy(on_error="refuse"))
+    rig = Rig(GuardPolicy(on_unreadable="refuse"))
     reply = rig.ask(message)
     verdict = verdict_of(reply)
     assert (verdict.decision, reply.content) == ("blocked", REFUSAL)
@@ -481,17 +482,39 @@ def test_input_that_cannot_be_read_raises_or_is_blocked(message: HumanMessage) -
     assert not any([rig.engine.calls, rig.images.asked, rig.responses.scored])
 
 
-def test_an_unreadable_image_in_an_earlier_turn_is_not_skipped() -> None:
+@pytest.mark.parametrize("message", [bad_image(), remote_image()], ids=["damaged", "remote"])
+def test_an_unreadable_image_of_an_earlier_turn_matters_where_it_is_shown(
+    message: HumanMessage,
+) -> None:
+    thread = [message, AIMessage("A cup."), HumanMessage("And now?")]
     with pytest.raises(ImageInputError):
-        Rig(GuardPolicy(image_scope="last_turn")).ask(
-            bad_image(), AIMessage("A cup."), HumanMessage("And now?")
-        )
+        Rig().ask(*thread)
+    rig = Rig(GuardPolicy(image_scope="last_turn"), engine=FakeEngine(draft="Yes."))
+    assert rig.ask(*thread).content == "Yes."
+    (conversation, _), *_ = rig.engine.opened
+    assert conversation.turns[0].parts == (EARLIER_PICTURE,)
+
+
+@pytest.mark.parametrize("message", [bad_image(), remote_image()], ids=["damaged", "remote"])
+def test_what_cannot_be_read_may_be_omitted(message: HumanMessage) -> None:
+    rig = Rig(GuardPolicy(on_unreadable="omit"), engine=FakeEngine(draft="Yes."))
+    assert rig.ask(message, AIMessage("A cup."), HumanMessage("And now?")).content == "Yes."
+    (conversation, _), *_ = rig.engine.opened
+    assert conversation.turns[0].parts == (OMITTED,)
+    assert conversation.messages[0].text == OMITTED
+
+
+def test_where_nothing_can_be_omitted_the_request_is_blocked() -> None:
+    rig = Rig(GuardPolicy(on_unreadable="omit"))
+    reply = rig.ask(HumanMessage("Hello"), AIMessage("Hello."))
+    assert verdict_of(reply).decision == "blocked"
 
 
 def test_nothing_to_answer_is_an_input_error() -> None:
     with pytest.raises(InputError):
         Rig().ask(HumanMessage("Hello"), AIMessage("Hello."))
-    reply = Rig(GuardPolicy(on_error="refuse")).ask(HumanMessage("Hello"), AIMessage("Hello."))
+    rig = Rig(GuardPolicy(on_unreadable="refuse"))
+    reply = rig.ask(HumanMessage("Hello"), AIMessage("Hello."))
     assert verdict_of(reply).decision == "blocked"
 
 
@@ -578,7 +601,7 @@ def test_an_engine_that_fails_as_late_as_in_respond_is_refused() -> None:
 
 def test_an_engine_that_reads_the_input_may_block_it() -> None:
     error = InputError("Too many images.", hint="Send one.")
-    rig = Rig(GuardPolicy(on_error="refuse"), engine=FakeEngine(draft=error))
+    rig = Rig(GuardPolicy(on_unreadable="refuse"), engine=FakeEngine(draft=error))
     verdict = verdict_of(rig.ask(question(SAFE)))
     assert (verdict.decision, verdict.reason) == ("blocked", "Too many images. Send one.")
 

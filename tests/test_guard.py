@@ -328,7 +328,7 @@ def test_what_cannot_be_read_raises_or_is_blocked() -> None:
     bad = [HumanMessage([{"type": "image", "url": "https://example.org/cat.png"}])]
     with pytest.raises(ImageInputError):
         Rig().guard().invoke(bad)
-    reply = Rig(GuardPolicy(on_error="refuse")).guard().invoke(bad)
+    reply = Rig(GuardPolicy(on_unreadable="refuse")).guard().invoke(bad)
     assert verdict_of(reply).decision == "blocked"
 
 

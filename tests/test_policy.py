@@ -39,6 +39,8 @@ BAD: dict[str, list[Any]] = {
     "seed": [-1, 2**32, 0.5, None],
     "on_unscored": ["safe", "pass", None],
     "on_unrepaired": ["raise", None],
+    "on_unreadable": ["ignore", None],
+    "max_image_side": [63, 0, -1, 1.5, "small"],
     "on_error": ["ignore", None],
     "refusal_message": ["", None],
     "record_rejected": ["perhaps", None],

@@ -77,7 +77,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             raise
         except Exception as error:
             failure = error
-        if failure and rules.on_error == "raise":
+        if failure and _raises(failure, rules):
             # Not within the handler: an error raised there carries the other one along.
             raise _without_quotes(failure, before.get("session"))
         if failure:
@@ -92,6 +92,13 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             give_feedback(config, found)
         counts = together(before["counts"], tally)
         return {**begun, **update, "route": [*before["route"], self._name], "counts": counts}
+
+
+def _raises(error: Exception, policy: GuardPolicy) -> bool:
+    if not isinstance(error, InputError):
+        return policy.on_error == "raise"
+    # Who only observes is to see what the model without a guard would have made of it.
+    return policy.on_unreadable == "raise" or policy.mode == "observe"
 
 
 def _without_quotes(error: Exception, session: GuardSession | None) -> Exception:

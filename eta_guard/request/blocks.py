@@ -1,21 +1,34 @@
-"""Content blocks → texts and images: a reader for each type that is known, an error for all others.
+"""Content blocks → texts and images: a reader for each type that is known.
 
-A block that is skipped is a hole: what cannot be evaluated is not safe.
+A block that is skipped is a hole: what cannot be evaluated is not safe. So a block of another type
+is an error, unless it is passed on to a provider and carries nothing to be seen or heard (see
+``foreign``).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from PIL.Image import Image
 
 from eta_guard.errors import ImageInputError, InputError
-from eta_guard.request.images import decode_source, find_source, read_image
+from eta_guard.request.encoding import Encoded, encode, scaled_down
+from eta_guard.request.foreign import CALL_INPUT, find_known, refuse_media
+from eta_guard.request.images import decode_source
+from eta_guard.request.plain_files import MIME, is_plain
+from eta_guard.request.reading import Reading
+from eta_guard.request.rewriting import Path
+from eta_guard.request.sources import Source, find_source
 
 _Block = Mapping[Any, Any]
-_Parts = Iterator[str | Image]
+
+EARLIER_PICTURE = "(An image of an earlier turn is not shown any more.)"
+"""What the model reads where a picture is out of scope."""
+OMITTED = "(An attachment that could not be read was left out.)"
+"""What the model reads where a block was omitted."""
 
 _MAX_DEPTH = 8
 _STRAY = frozenset(
@@ -23,45 +36,254 @@ _STRAY = frozenset(
 )
 """Keys that only image and file blocks have a business with: some chat templates show the model an
 image for the key alone, whatever the block's type."""
+_DECLARED = {"", "image/png", "image/jpeg", "image/jpg", "image/webp", "image/gif", "image/*"}
+"""Media types by which nobody reads an image file as anything else."""
 
 
-def read_block(block: object, depth: int = 0) -> Iterator[str | Image]:
-    """Yields the texts and images of one content block, nested ones included, in order.
+@dataclass(frozen=True)
+class Shown:
+    """A picture that a block shows."""
 
-    Args:
-        block: A string or a mapping, in any form that LangChain or a provider knows.
-        depth: How deep it is nested in others.
+    pixels: Image = field(repr=False)
+    path: Path
+    """Where its block stands in the message."""
+    source: Source = field(repr=False)
+    sent: Encoded | None = field(repr=False)
+    """What a provider is sent in place of the original; None: the original."""
 
-    Raises:
-        ImageInputError: An image cannot be read, or stands elsewhere.
-        InputError: The block is of an unknown form, or of one that cannot be evaluated.
-    """
-    if isinstance(block, str):
-        yield block
-        return
-    if depth > _MAX_DEPTH:
-        raise InputError("the content is nested too deeply.", hint="Flatten it.")
-    if not isinstance(block, Mapping):
+
+@dataclass(frozen=True)
+class Replaced:
+    """A block in place of which model and evaluators are given a text."""
+
+    text: str
+    path: Path
+    reason: str | None = None
+    """Why it could not be read; None where it is out of scope."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A block that is passed on although it could not be read."""
+
+    path: Path
+    reason: str
+
+
+Part = str | Shown | Replaced | Unread
+_Parts = Iterator[Part]
+
+
+class BlockReader:
+    """Reads the blocks of one message."""
+
+    def __init__(self, reading: Reading, *, earlier: bool = False) -> None:
+        """Takes what is asked for.
+
+        Args:
+            reading: How.
+            earlier: The message is of an earlier turn, whose pictures are shown to nobody.
+        """
+        self._reading = reading
+        self._earlier = earlier
+
+    def read(self, block: object, path: Path, depth: int = 0) -> _Parts:
+        """Yields what one content block holds, nested ones included, in order.
+
+        Args:
+            block: A string or a mapping, in any form that LangChain or a provider knows.
+            path: Where it stands in the message.
+            depth: How deep it is nested in others.
+
+        Raises:
+            ImageInputError: An image cannot be read, or stands elsewhere.
+            InputError: The block is of an unknown form, or of one that cannot be evaluated.
+        """
+        try:
+            yield from list(self._read(block, path, depth))
+        except InputError as error:
+            if self._earlier or self._reading.unreadable == "omit":
+                yield Replaced(OMITTED, path, error.message)
+            elif self._reading.unreadable == "keep":
+                yield Unread(path, error.message)
+            else:
+                raise
+
+    def read_picture(self, source: Source, path: Path) -> _Parts:
+        """Yields the picture that stands at a source, or why there is none; raises as ``read``."""
+        try:
+            yield from list(self._picture(source, path))
+        except InputError as error:
+            if self._reading.unreadable == "omit":
+                yield Replaced(OMITTED, path, error.message)
+            elif self._reading.unreadable == "keep":
+                yield Unread(path, error.message)
+            else:
+                raise
+
+    def _read(self, block: object, path: Path, depth: int) -> _Parts:
+        if isinstance(block, str):
+            yield _checked(block)
+            return
+        if depth > _MAX_DEPTH:
+            raise InputError("the content is nested too deeply.", hint="Flatten it.")
+        if not isinstance(block, Mapping):
+            raise InputError(
+                f"a content block is a {type(block).__name__}.", hint="Pass text or a mapping."
+            )
+        kind = _kind(block)
+        reader = _READERS.get(kind)
+        if reader is None:
+            yield from self._foreign(block, path, depth)
+            return
+        stray = sorted(_STRAY & block.keys())
+        if stray and reader not in (BlockReader._image, BlockReader._file, BlockReader._refuse):
+            raise ImageInputError(
+                f"a block of type {kind!r} carries {stray[0]!r} as well.",
+                hint="Give each image a block of its own.",
+            )
+        yield from reader(self, block, path, depth)
+
+    def _foreign(self, block: _Block, path: Path, depth: int) -> _Parts:
+        """A block that only a provider knows: what it holds of known ones, and nothing else."""
+        if not self._reading.passed_on:
+            kind = _kind(block)
+            what = f"unknown type {kind[:60]!r}" if kind else "unknown form (no type)"
+            keys = ", ".join(repr(key)[:40] for key in list(block)[:8])
+            raise InputError(
+                f"a content block of {what} with the keys {keys} cannot be evaluated, nor be shown"
+                " to a model of this engine.",
+                hint="Accepted are text, images passed as bytes, text files, calls and results of"
+                f" tools and reasoning; types: {', '.join(sorted(_READERS.keys() - _REFUSED))}."
+                " What only a provider knows is passed on by a ChatModelEngine.",
+            )
+        known = _READERS.keys() - _TEXTS
+        for inner, where in find_known(block, known):
+            yield from self.read(inner, (*path, *where), depth + 1)
+        refuse_media(block, known)
+
+    def _text(self, block: _Block, path: Path, depth: int) -> _Parts:
+        text = block.get("text", block.get(block.get("type")))
+        if not isinstance(text, str):
+            raise InputError("a text block has no text.", hint="Pass a string under 'text'.")
+        yield _checked(text)
+
+    def _nothing(self, block: _Block, path: Path, depth: int) -> _Parts:
+        """Calls and reasoning: the model reads them as text, but for what has no business there."""
+        if self._reading.passed_on:
+            skipped = {"data"} if block.get("type") == "redacted_thinking" else CALL_INPUT
+            rest = {key: value for key, value in block.items() if key not in skipped}
+            refuse_media(rest, frozenset())
+        yield from ()
+
+    def _image(self, block: _Block, path: Path, depth: int) -> _Parts:
+        if self._earlier:
+            yield Replaced(EARLIER_PICTURE, path)
+        else:
+            yield from self._picture(find_source(block), path)
+
+    def _picture(self, source: Source, path: Path) -> _Parts:
+        reading = self._reading
+        if source.address is not None and reading.fetch is not None:
+            content: Any = reading.fetch(source.address)
+        else:
+            content = source.read()
+        decoded = decode_source(source, content)
+        pixels = scaled_down(decoded.pixels, reading.longest_side)
+        if not reading.passed_on or reading.unreadable == "keep":
+            yield Shown(pixels, path, source, None)
+        elif pixels is not decoded.pixels or not is_plain(decoded):
+            sent, pixels = encode(decoded, pixels)
+            yield Shown(pixels, path, source, sent)
+        elif (
+            source.address is None
+            and source.mime in _DECLARED
+            and source.is_written_plainly(content)
+        ):
+            yield Shown(pixels, path, source, None)
+        else:
+            yield Shown(pixels, path, source, Encoded(content, MIME[str(decoded.opened.format)]))
+
+    def _file(self, block: _Block, path: Path, depth: int) -> _Parts:
+        """A file by its media type: text or an image; where none is declared, an image."""
+        source = find_source(block)
+        if source.key == "text":
+            yield _checked(str(source.value))
+        elif source.mime.startswith("text/") or block.get("type") == "text-plain":
+            content = source.read()
+            try:
+                yield content.decode() if isinstance(content, bytes) else self._refuse(block)
+            except UnicodeDecodeError as error:
+                raise InputError("a text file is not UTF-8.", hint="Encode it anew.") from error
+        elif source.mime.startswith("image/") or source.mime in {"", "application/octet-stream"}:
+            yield from self._image(block, path, depth)
+        else:
+            self._refuse(block)
+
+    def _document(self, block: _Block, path: Path, depth: int) -> _Parts:
+        """An Anthropic document: text or blocks are read, a PDF is not."""
+        source = block.get("source")
+        kind = source.get("type") if isinstance(source, Mapping) else None
+        if isinstance(source, Mapping) and kind == "text" and isinstance(source.get("data"), str):
+            yield _checked(source["data"])
+        elif isinstance(source, Mapping) and kind == "content":
+            yield from self._read({**source, "type": "tool_result"}, (*path, "source"), depth + 1)
+        else:
+            self._refuse(block)
+
+    def _result(self, block: _Block, path: Path, depth: int) -> _Parts:
+        """What a tool gave back: text, one block, or a list of either; or nothing."""
+        for key in ("content", "output", "outputs"):
+            content = block.get(key)
+            if not isinstance(content, list | tuple):
+                yield from self._inner(content, (*path, key), depth)
+                continue
+            for index, inner in enumerate(content):
+                yield from self._inner(inner, (*path, key, index), depth)
+
+    def _inner(self, value: object, path: Path, depth: int) -> _Parts:
+        bare = isinstance(value, int | float) and self._reading.passed_on
+        if value is not None and not bare:
+            yield from self.read(value, path, depth + 1)
+
+    def _converse_result(self, block: _Block, path: Path, depth: int) -> _Parts:
+        body = block.get("toolResult")
+        if not isinstance(body, Mapping):
+            raise InputError("a tool result is not a mapping.", hint="Pass its content as blocks.")
+        yield from self._read({**body, "type": "tool_result"}, (*path, "toolResult"), depth + 1)
+
+    def _wrapped(self, block: _Block, path: Path, depth: int) -> _Parts:
+        if block.get("value") is None:
+            raise InputError("a wrapping holds nothing.", hint="Put the block under 'value'.")
+        yield from self.read(block["value"], (*path, "value"), depth + 1)
+
+    def _json(self, block: _Block, path: Path, depth: int) -> _Parts:
+        try:
+            yield json.dumps(block.get("json"), ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError("a JSON block is not JSON.", hint="Pass it as text.") from error
+
+    def _refuse(self, block: _Block, path: Path = (), depth: int = 0) -> NoReturn:
+        what = block.get("type") or next(iter(block))
         raise InputError(
-            f"a content block is a {type(block).__name__}.", hint="Pass text or a mapping."
+            f"{what!r} content that is neither text nor an image cannot be evaluated, and what"
+            " cannot be evaluated is never treated as safe.",
+            hint="Leave it out, or pass its text, or its pages or frames as images. The policy's"
+            ' `on_unreadable="omit"` leaves such content out by itself.',
         )
-    kind = _kind(block)
-    reader = _READERS.get(kind)
-    if reader is None:
-        what = f"unknown type {kind[:60]!r}" if kind else "unknown form (no type)"
-        keys = ", ".join(repr(key)[:40] for key in list(block)[:8])
+
+
+def _checked(text: str) -> str:
+    """The text, if it is one: half of a surrogate pair is no character of any encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
         raise InputError(
-            f"a content block of {what} with the keys {keys} cannot be evaluated.",
-            hint="Accepted are text, images passed as bytes, text files, calls and results of tools"
-            f" and reasoning; types: {', '.join(sorted(_READERS.keys() - _REFUSED.keys()))}.",
-        )
-    stray = sorted(_STRAY & block.keys())
-    if stray and reader not in (_image, _file, _refuse):
-        raise ImageInputError(
-            f"a block of type {kind!r} carries {stray[0]!r} as well.",
-            hint="Give each image a block of its own.",
-        )
-    yield from reader(block, depth)
+            f"a text holds half of a surrogate pair ({text[error.start]!a}), which is no"
+            " character.",
+            hint="Decode the text anew, or leave that half out.",
+        ) from error
+    return text
 
 
 def _kind(block: _Block) -> str:
@@ -72,91 +294,13 @@ def _kind(block: _Block) -> str:
     return _UNTYPED.get(only, "") if isinstance(only, str) else ""
 
 
-def _text(block: _Block, depth: int) -> _Parts:
-    text = block.get("text", block.get(block.get("type")))
-    if not isinstance(text, str):
-        raise InputError("a text block has no text.", hint="Pass a string under 'text'.")
-    yield text
-
-
-def _nothing(block: _Block, depth: int) -> _Parts:
-    yield from ()
-
-
-def _image(block: _Block, depth: int) -> _Parts:
-    yield read_image(block)
-
-
-def _file(block: _Block, depth: int) -> _Parts:
-    """A file by its media type: text or an image; where none is declared, an image or an error."""
-    source = find_source(block)
-    if source.key == "text":
-        yield str(source.value)
-    elif source.mime.startswith("text/") or block.get("type") == "text-plain":
-        content = source.read()
-        try:
-            yield content.decode() if isinstance(content, bytes) else _refuse(block, depth)
-        except UnicodeDecodeError as error:
-            raise InputError("a text file is not UTF-8.", hint="Encode it anew.") from error
-    elif source.mime.startswith("image/") or source.mime in {"", "application/octet-stream"}:
-        yield decode_source(source)
-    else:
-        _refuse(block, depth)
-
-
-def _document(block: _Block, depth: int) -> _Parts:
-    """An Anthropic document: text or blocks are read, a PDF is not."""
-    source = block.get("source")
-    kind = source.get("type") if isinstance(source, Mapping) else None
-    if isinstance(source, Mapping) and kind == "text" and isinstance(source.get("data"), str):
-        yield source["data"]
-    elif isinstance(source, Mapping) and kind == "content":
-        yield from read_block({**source, "type": "tool_result"}, depth + 1)
-    else:
-        _refuse(block, depth)
-
-
-def _result(block: _Block, depth: int) -> _Parts:
-    """What a tool gave back: text, one block, or a list of either; or nothing."""
-    for key in ("content", "output", "outputs"):
-        content = block.get(key)
-        for inner in content if isinstance(content, list | tuple) else [content]:
-            if inner is not None:
-                yield from read_block(inner, depth + 1)
-
-
-def _converse_result(block: _Block, depth: int) -> _Parts:
-    body = block.get("toolResult")
-    if not isinstance(body, Mapping):
-        raise InputError("a tool result is not a mapping.", hint="Pass its content as blocks.")
-    yield from read_block({**body, "type": "tool_result"}, depth + 1)
-
-
-def _wrapped(block: _Block, depth: int) -> _Parts:
-    yield from read_block(block.get("value"), depth + 1)
-
-
-def _json(block: _Block, depth: int) -> _Parts:
-    try:
-        yield json.dumps(block.get("json"), ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError("a JSON block is not JSON.", hint="Pass it as text.") from error
-
-
-def _refuse(block: _Block, depth: int) -> NoReturn:
-    what = block.get("type") or next(iter(block))
-    raise InputError(
-        f"{what!r} content that is neither text nor an image cannot be evaluated, and what cannot"
-        " be evaluated is never treated as safe.",
-        hint="Leave it out, or pass its text, or its pages or frames as images.",
-    )
+_Reader = Callable[[BlockReader, _Block, Path, int], _Parts]
 
 
 def _types(reader: _Reader, names: str) -> dict[str, _Reader]:
     return dict.fromkeys(names.split(), reader)
 
 
-_Reader = Callable[[_Block, int], _Parts]
 _UNTYPED = {
     **{key: key for key in ("text", "image", "document", "video", "audio", "json")},
     **dict.fromkeys(("inline_data", "inlineData", "file_data", "fileData"), "file"),
@@ -165,22 +309,26 @@ _UNTYPED = {
     "reasoningContent": "reasoning",
     "cachePoint": "cache_point",
 }
+_TEXTS = {"text", "input_text", "output_text", "refusal", "logs", "json"}
 _READERS = {
-    **_types(_text, "text input_text output_text refusal logs"),
-    **_types(_image, "image image_url input_image image_generation_call computer_screenshot"),
-    **_types(_file, "file input_file media text-plain"),
-    **_types(_document, "document"),
-    **_types(_result, "tool_result mcp_tool_result server_tool_result function_call_output"),
-    **_types(_result, "custom_tool_call_output computer_call_output code_interpreter_call"),
-    **_types(_result, "search_result"),
-    **_types(_converse_result, "toolResult"),
-    **_types(_json, "json"),
-    **_types(_wrapped, "non_standard"),
-    **_types(_nothing, "reasoning thinking redacted_thinking reasoning_content cache_point"),
-    **_types(_nothing, "tool_call tool_call_chunk invalid_tool_call tool_use input_json_delta"),
-    **_types(_nothing, "server_tool_call server_tool_call_chunk server_tool_use mcp_tool_use"),
-    **_types(_nothing, "function_call custom_tool_call computer_call"),
-    **_types(_nothing, "web_search_call web_search_tool_result web_search_result file_search_call"),
+    **_types(BlockReader._text, "text input_text output_text refusal logs"),
+    **_types(BlockReader._image, "image image_url input_image image_generation_call"),
+    **_types(BlockReader._image, "computer_screenshot"),
+    **_types(BlockReader._file, "file input_file media text-plain"),
+    **_types(BlockReader._document, "document"),
+    **_types(BlockReader._result, "tool_result mcp_tool_result server_tool_result search_result"),
+    **_types(BlockReader._result, "function_call_output custom_tool_call_output"),
+    **_types(BlockReader._result, "computer_call_output code_interpreter_call"),
+    **_types(BlockReader._converse_result, "toolResult"),
+    **_types(BlockReader._json, "json"),
+    **_types(BlockReader._wrapped, "non_standard"),
+    **_types(BlockReader._nothing, "reasoning thinking redacted_thinking reasoning_content"),
+    **_types(BlockReader._nothing, "cache_point input_json_delta tool_call tool_call_chunk"),
+    **_types(BlockReader._nothing, "invalid_tool_call tool_use server_tool_call"),
+    **_types(BlockReader._nothing, "server_tool_call_chunk server_tool_use mcp_tool_use"),
+    **_types(BlockReader._nothing, "function_call custom_tool_call computer_call web_search_call"),
 }
-_REFUSED = _types(_refuse, "audio input_audio output_audio audio_url video input_video video_url")
+_REFUSED = _types(
+    BlockReader._refuse, "audio input_audio output_audio audio_url video input_video video_url"
+)
 _READERS.update(_REFUSED)

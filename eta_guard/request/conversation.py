@@ -1,26 +1,28 @@
 """Messages → turns of text and pixels, read once for the evaluators and the engine alike.
 
 Both sides get the very same decoded pixels, so that no image looks harmless to the one and not to
-the other. A block that cannot be read is an error, never skipped: what cannot be evaluated is not
-safe. Read are:
+the other. A block that cannot be read is never skipped: what cannot be evaluated is not safe. It is
+an error, or a text stands in its place for both sides (see ``reading``). Read are:
 
 - text, in any of its forms, character by character; text that *mentions* an image (Markdown, HTML,
   a ``data:`` URL, JSON) stays text, since no model is shown pixels for it;
-- images, in any of their forms (see ``images``), in messages of any role and inside tool results;
+- images, in any of their forms (see ``sources``), in messages of any role and inside tool results;
 - calls of tools and reasoning, which carry no part: they stay in ``Conversation.messages``;
 - ``additional_kwargs["tool_outputs"]``, where older versions of langchain-openai keep what OpenAI's
-  own tools gave back (pictures among it), and from where they are sent again.
+  own tools gave back (pictures among it), and from where they are sent again;
+- the text of a tool message that langchain-openai sends as a screenshot.
 
 ``ToolMessage.artifact`` and what else ``additional_kwargs`` holds is not shown to the model and is
-not read.
+not read. Nor is what a provider keeps: an id under which it has stored a generated picture shows
+its model the stored one.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
+from functools import cached_property
 from typing import Any, Literal
 
 from langchain_core.messages import (
@@ -36,13 +38,19 @@ from langchain_core.messages import (
 from PIL.Image import Image
 
 from eta_guard.errors import InputError
-from eta_guard.request.blocks import read_block
+from eta_guard.request.blocks import EARLIER_PICTURE, BlockReader, Part, Replaced, Shown, Unread
+from eta_guard.request.encoding import Encoded, as_png
+from eta_guard.request.reading import AS_PIXELS, Reading
+from eta_guard.request.rewriting import Path, replace_in, texts_in
+from eta_guard.request.sources import Source, is_data_url
+
+__all__ = ["EARLIER_PICTURE", "Conversation", "Picture", "Turn", "read_conversation"]
+
+logger = logging.getLogger(__name__)
 
 Role = Literal["system", "user", "assistant", "tool"]
 
 TOOL_OUTPUTS = "tool_outputs"
-EARLIER_PICTURE = "(An image of an earlier turn is not shown any more.)"
-"""What the model reads where a picture is out of scope."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,24 @@ class Picture:
     """Index of the message it stands in."""
     block: int
     """Index of the content block within that message; of the outer one, if blocks are nested."""
+    path: Path = field(default=(), repr=False)
+    """Keys and indices that lead to its own block within the message."""
+    source: Source | None = field(default=None, repr=False)
+    """Where its content stands in that block."""
+    sent: Encoded | None = field(default=None, repr=False)
+    """What a provider is sent in place of the original, made once a request; None: the original, in
+    which every decoder sees these pixels."""
 
-    def png_base64(self) -> str:
-        """The pixels that are evaluated, without loss, for whoever sends them on."""
-        buffer = BytesIO()
-        self.pixels.save(buffer, "PNG")
-        return base64.b64encode(buffer.getvalue()).decode()
+    @property
+    def file(self) -> Encoded:
+        """The file that a provider is sent."""
+        content = self.source.read() if self.source else None
+        return self.sent or (Encoded.of(content) if isinstance(content, bytes) else self.png)
+
+    @cached_property
+    def png(self) -> Encoded:
+        """The pixels that are evaluated, without loss, for whoever sends pixels on."""
+        return as_png(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -73,64 +93,49 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class UnreadBlock:
+    """A block that could not be read, in a request of which nothing is to be changed."""
+
+    message: int
+    """Index of the message it stands in."""
+    block: int
+    """Index of the content block within that message."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class Conversation:
     """A request as the engine and the evaluators see it."""
 
     messages: tuple[BaseMessage, ...] = field(repr=False)
-    """The messages as they came in, for engines that pass them on to another model."""
+    """The messages as they came in, for engines that pass them on to another model. A message from
+    which a block had to go is a copy; in all others, pictures are as they came."""
     turns: tuple[Turn, ...]
     """The same, read: what evaluators and local models are given."""
+    unread: tuple[UnreadBlock, ...] = ()
+    """What stays in the messages although it could not be read."""
 
     @property
     def pictures(self) -> list[Picture]:
         """Every picture, in the order in which the model is shown them."""
         return [part for turn in self.turns for part in turn.parts if isinstance(part, Picture)]
 
-    def showing_the_last_turn(self) -> Conversation:
-        """The same with a short text in place of every picture of an earlier turn.
-
-        A message that held one is made anew of what was read in it, for engines that pass messages
-        on; the others are the very same.
-        """
-        start = self._last_turn
-        messages, turns = list(self.messages), list(self.turns)
-        for index in {picture.message for picture in self.pictures if picture.message < start}:
-            parts = tuple(
-                EARLIER_PICTURE if isinstance(part, Picture) else part
-                for part in self.turns[index].parts
-            )
-            turns[index] = Turn(self.turns[index].role, parts)
-            content: list[Any] = [{"type": "text", "text": part} for part in parts]
-            messages[index] = made_anew(self.messages[index], content)
-        return Conversation(tuple(messages), tuple(turns))
-
     @property
-    def _last_turn(self) -> int:
-        """The index of the message with which it begins.
-
-        User messages directly before the last one count with it: chat models read them as one.
-        Without any user message, all messages are of one turn.
-        """
-        users = [index for index, turn in enumerate(self.turns) if turn.role == "user"]
-        start = users[-1] if users else 0
-        while start > 0 and self.turns[start - 1].role == "user":
-            start -= 1
-        return start
+    def last_turn(self) -> int:
+        """The index of the message with which the last turn begins."""
+        return _last_turn([turn.role for turn in self.turns])
 
 
-def made_anew(message: BaseMessage, content: list[Any]) -> BaseMessage:
-    """The message with other content, which stands for all that was read in it."""
-    kept = {key: value for key, value in message.additional_kwargs.items() if key != TOOL_OUTPUTS}
-    return message.model_copy(update={"content": content, "additional_kwargs": kept})
-
-
-def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:
+def read_conversation(
+    messages: Sequence[BaseMessage], reading: Reading = AS_PIXELS
+) -> Conversation:
     """Reads messages into turns.
 
     Args:
         messages: Messages, or what LangChain takes for messages (dicts, tuples, text). The last
             one must be there to be answered: a user's, not empty (an image without text will do),
             or a tool's.
+        reading: What is done with pictures, and with what cannot be read.
 
     Raises:
         ImageInputError: An image cannot be read, or stands elsewhere (address, path, file id).
@@ -138,7 +143,44 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:
             be evaluated (audio, video, documents); or there is nothing to answer.
     """
     known = _coerce(messages)
-    turns = tuple(_read_turn(index, message) for index, message in enumerate(known))
+    keeps = reading.unreadable == "keep"
+    roles = [_role(index, message, any_role=keeps) for index, message in enumerate(known)]
+    last_turn = _last_turn(roles) if reading.last_turn_only else 0
+    passed: list[BaseMessage] = []
+    turns: list[Turn] = []
+    unread: list[UnreadBlock] = []
+    for index, (message, role) in enumerate(zip(known, roles, strict=True)):
+        found = list(_parts(index, message, reading, earlier=index < last_turn))
+        texts = {part.path: part.text for _, part in found if isinstance(part, Replaced)}
+        passed.append(replace_in(message, texts_in(message, texts)))
+        turns.append(Turn(role, tuple(_read_parts(index, found))))
+        unread += [
+            UnreadBlock(index, number, part.reason)
+            for number, part in found
+            if isinstance(part, Unread)
+        ]
+    if not keeps:
+        _check_there_is_something_to_answer(turns)
+    return Conversation(tuple(passed), tuple(turns), tuple(unread))
+
+
+def pictures_in(message: AIMessage) -> tuple[Image, ...]:
+    """The pictures that an answer shows, as the evaluators of images take them.
+
+    Args:
+        message: Of a provider's model; blocks that only it knows may stand in it.
+
+    Raises:
+        InputError: A picture, or something that may be one, cannot be read.
+    """
+    parts = _parts(0, message, _ANSWER, earlier=False)
+    return tuple(part.pixels for _, part in parts if isinstance(part, Shown))
+
+
+_ANSWER = Reading(passed_on=True)
+
+
+def _check_there_is_something_to_answer(turns: Sequence[Turn]) -> None:
     if not turns:
         raise InputError("There are no messages.", hint="Pass at least one user message.")
     if turns[-1].role not in {"user", "tool"}:
@@ -148,7 +190,19 @@ def read_conversation(messages: Sequence[BaseMessage]) -> Conversation:
         )
     if turns[-1].role == "user" and not turns[-1].parts:
         raise InputError("The last message is empty.", hint="Ask something, or show an image.")
-    return Conversation(known, turns)
+
+
+def _last_turn(roles: Sequence[Role]) -> int:
+    """The index of the message with which the last turn begins.
+
+    User messages directly before the last one count with it: chat models read them as one. Without
+    any user message, all messages are of one turn.
+    """
+    users = [index for index, role in enumerate(roles) if role == "user"]
+    start = users[-1] if users else 0
+    while start > 0 and roles[start - 1] == "user":
+        start -= 1
+    return start
 
 
 _ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
@@ -178,31 +232,72 @@ def _coerce(messages: Sequence[BaseMessage]) -> tuple[BaseMessage, ...]:
         ) from error
 
 
-def _read_turn(index: int, message: BaseMessage) -> Turn:
-    role = _role(index, message)
-    content: Any = message.content
-    blocks = [
-        *(content if isinstance(content, list) else [content]),
-        *(message.additional_kwargs.get(TOOL_OUTPUTS) or ()),
-    ]
-    parts: list[str | Picture] = []
-    for number, block in enumerate(blocks):
+def _parts(
+    index: int, message: BaseMessage, reading: Reading, *, earlier: bool
+) -> Iterator[tuple[int, Part]]:
+    """Yields what a message holds, each with the number of its block."""
+    reader = BlockReader(reading, earlier=earlier)
+    for number, (path, block) in enumerate(_blocks(message)):
         try:
-            found = list(read_block(block))
+            if _is_screenshot(message, path):
+                source = Source("image_url", block, _declared(block))
+                found = list(reader.read_picture(source, path))
+            else:
+                found = list(reader.read(block, path))
         except InputError as error:
             place = f"Message {index}, block {number}: {error.message}"
             raise type(error)(place, hint=error.hint) from error
-        parts += [p if isinstance(p, str) else Picture(p, index, number) for p in found if p != ""]
-    return Turn(role, tuple(parts))
+        for part in found:
+            if isinstance(part, Replaced) and part.reason is not None:
+                logger.warning("Message %d, block %d is left out: %s", index, number, part.reason)
+            yield number, part
 
 
-def _role(index: int, message: BaseMessage) -> Role:
+def _blocks(message: BaseMessage) -> Iterator[tuple[Path, Any]]:
+    content: Any = message.content
+    if isinstance(content, list):
+        for number, block in enumerate(content):
+            yield ("content", number), block
+    else:
+        yield ("content",), content
+    for number, block in enumerate(message.additional_kwargs.get(TOOL_OUTPUTS) or ()):
+        yield ("additional_kwargs", TOOL_OUTPUTS, number), block
+
+
+def _is_screenshot(message: BaseMessage, path: Path) -> bool:
+    """Whether the text of a tool's message is a picture, as langchain-openai sends it."""
+    return (
+        isinstance(message, ToolMessage)
+        and path == ("content",)
+        and message.additional_kwargs.get("type") == "computer_call_output"
+    )
+
+
+def _declared(text: object) -> str:
+    if not isinstance(text, str) or not is_data_url(text):
+        return ""
+    return text[5:].split(",")[0].split(";")[0].strip().lower()
+
+
+def _read_parts(index: int, found: Sequence[tuple[int, Part]]) -> Iterator[str | Picture]:
+    for number, part in found:
+        if isinstance(part, Shown):
+            yield Picture(part.pixels, index, number, part.path, part.source, part.sent)
+        elif isinstance(part, Replaced):
+            yield part.text
+        elif isinstance(part, str) and part:
+            yield part
+
+
+def _role(index: int, message: BaseMessage, *, any_role: bool) -> Role:
     for kind, role in _ROLES:
         if isinstance(message, kind):
             return role
     name = message.role if isinstance(message, ChatMessage) else None
     if name is not None and name.lower() in _ROLE_NAMES:
         return _ROLE_NAMES[name.lower()]
+    if name is not None and any_role:
+        return "user"
     what = (
         f"the unknown role {name[:40]!r}" if name is not None else f"type {type(message).__name__}"
     )

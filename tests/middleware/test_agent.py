@@ -95,7 +95,7 @@ def test_an_image_that_cannot_be_read_is_an_error_or_blocked(ask: Ask) -> None:
     with pytest.raises(ImageInputError):
         ask(agent(), far)
     model = FakeChat()
-    state = ask(agent(model, settings={"policy": {"on_error": "refuse"}}), far)
+    state = ask(agent(model, settings={"policy": {"on_unreadable": "refuse"}}), far)
     assert verdict_of(reply(state)).decision == "blocked"
     assert model.calls == []
 

@@ -25,7 +25,9 @@ from PIL import Image
 
 from eta_guard.errors import ImageInputError, InputError
 from eta_guard.request.conversation import Conversation, Picture, read_conversation
+from eta_guard.request.reading import Reading
 
+LAST_TURN = Reading(last_turn_only=True)
 Content = list[str | dict[Any, Any]]
 Wrap = Callable[[Any], Any]
 
@@ -232,7 +234,7 @@ def test_last_turn_pictures_are_those_from_the_last_user_message_on() -> None:
         ([SystemMessage([block(4)]), call, tool], [4, 3]),
     ]
     for messages, expected in table:
-        assert seeds(read_conversation(messages).showing_the_last_turn().pictures) == expected
+        assert seeds(read_conversation(messages, LAST_TURN).pictures) == expected
 
 
 # ── text ──

@@ -12,7 +12,8 @@ import pytest
 from PIL import ExifTags, Image, features
 
 from eta_guard.errors import ImageInputError
-from eta_guard.request.images import FORMATS, MAX_PIXELS, decode_image, find_source, read_image
+from eta_guard.request.images import FORMATS, MAX_PIXELS, decode_image, read_image
+from eta_guard.request.sources import find_source
 
 
 def picture(width: int = 5, height: int = 3) -> Image.Image:

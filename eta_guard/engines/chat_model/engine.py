@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -58,6 +58,9 @@ class ChatModelEngine:
     """Tools that the plain answer may call; see ``bind_tools``."""
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
     """Keyword arguments of the plain answer's call."""
+
+    passes_messages_on: ClassVar[bool] = True
+    """The provider is sent the messages as they came."""
 
     @property
     def fingerprint(self) -> str:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from eta_guard.request.conversation import Conversation, Picture, made_anew
+from eta_guard.request.conversation import Conversation, Picture
+from eta_guard.request.rewriting import Path, at, replace_in, with_picture
 
 BEGIN = "Begin your answer with exactly these words, and go on from there: {text}"
 """How a model without assistant prefill is told the beginning of its answer."""
 TOOL_RESULT = "A tool returned:"
 
-_Blocks = list[str | dict[Any, Any]]
+_USERS_PICTURES = {"image", "image_url", "input_image"}
+"""Blocks that stand in a user's message with every model that knows them."""
 
 
 def as_read(conversation: Conversation) -> list[BaseMessage]:
-    """The messages as they came in, but each image as the PNG of what the evaluators saw.
+    """The messages as they came in, with the pixels that the evaluators saw.
 
-    A provider that decoded the original itself might see other pixels: another frame, another
-    orientation, what lies under transparency. A message with images is made anew of what was read
-    in it, the others are passed on.
+    A picture in which two decoders could see different things (another frame, another turn, what
+    lies under transparency, other colours) is replaced inside its own block; all else is passed on
+    untouched, and a message without such a picture is the very same object.
     """
+    anew: list[dict[Path, object]] = [{} for _ in conversation.messages]
+    for picture in conversation.pictures:
+        if picture.sent is not None:
+            anew[picture.message][picture.path] = _block_of(picture, conversation)
     return [
-        made_anew(message, _blocks(turn.parts))
-        if any(isinstance(part, Picture) for part in turn.parts)
-        else message
-        for message, turn in zip(conversation.messages, conversation.turns, strict=True)
+        replace_in(message, blocks)
+        for message, blocks in zip(conversation.messages, anew, strict=True)
     ]
 
 
@@ -55,21 +58,32 @@ def plainly(conversation: Conversation, begun: str) -> list[BaseMessage]:
         # The last turn is a user's or a tool's.
         spoken[-1][1].append(BEGIN.format(text=begun))
     kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-    return [kinds[role](content=_content(parts)) for role, parts in spoken]
+    return [kinds[role](content=_content(parts, conversation)) for role, parts in spoken]
 
 
-def _content(parts: list[str | Picture]) -> str | _Blocks:
+def _content(
+    parts: list[str | Picture], conversation: Conversation
+) -> str | list[str | dict[Any, Any]]:
     texts = [part for part in parts if isinstance(part, str)]
-    # Not every model takes blocks.
-    return "\n\n".join(texts) if len(texts) == len(parts) else _blocks(parts)
-
-
-def _blocks(parts: Iterable[str | Picture]) -> _Blocks:
+    if len(texts) == len(parts):  # not every model takes blocks
+        return "\n\n".join(texts)
     return [
-        _image_block(part) if isinstance(part, Picture) else {"type": "text", "text": part}
+        _shown(part, conversation) if isinstance(part, Picture) else {"type": "text", "text": part}
         for part in parts
     ]
 
 
-def _image_block(picture: Picture) -> dict[str, str]:
-    return {"type": "image", "base64": picture.png_base64(), "mime_type": "image/png"}
+def _shown(picture: Picture, conversation: Conversation) -> dict[Any, Any]:
+    """The picture as a user shows it: in its own block, if that is a user's."""
+    block = _block_of(picture, conversation)
+    users = conversation.turns[picture.message].role == "user" and len(picture.path) == 2
+    if users and isinstance(block, dict) and block.get("type") in _USERS_PICTURES:
+        return block
+    return {"type": "image", "base64": picture.file.base64, "mime_type": picture.file.mime}
+
+
+def _block_of(picture: Picture, conversation: Conversation) -> Any:
+    block = at(conversation.messages[picture.message], picture.path)
+    if picture.sent is None or picture.source is None:
+        return block
+    return with_picture(block, picture.source, picture.sent)

@@ -37,8 +37,7 @@ def _content(turn: Turn) -> str | list[Message]:
 def _block(part: str | Picture) -> Message:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    url = f"data:image/png;base64,{part.png_base64()}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "image_url", "image_url": {"url": part.png.data_url}}
 
 
 def _calling(message: BaseMessage) -> Message:

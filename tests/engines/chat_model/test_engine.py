@@ -17,6 +17,8 @@ from eta_guard.engines.chat_model import engine as chat_model
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Engine, Generation, Sampling
 from eta_guard.request.conversation import read_conversation
+from eta_guard.request.reading import Reading
+from eta_guard.request.sources import Source
 from eta_guard.runs import apart
 from tests.chat_fakes import DRAFT, FakeChat, repairs, says
 from tests.fakes import SAFE, UNSAFE, FakeImages, FakeResponses, Rig, question, verdict_of
@@ -132,15 +134,15 @@ def test_tools_are_bound_for_the_plain_answer_alone() -> None:
 
 
 def sent_images(model: FakeChat) -> list[Image.Image]:
-    blocks = [
-        block
-        for message in model.calls[-1][0]
-        if isinstance(message.content, list)
-        for block in message.content
-        if block["type"] == "image"
-    ]
-    assert all(block["mime_type"] == "image/png" for block in blocks)
-    return [Image.open(BytesIO(base64.b64decode(block["base64"]))) for block in blocks]
+    again = read_conversation(model.calls[-1][0])
+    assert not any(orientation(picture.source) != 1 for picture in again.pictures)
+    return [picture.pixels for picture in again.pictures]
+
+
+def orientation(source: Source | None) -> int:
+    content = source.read() if source else b""
+    assert isinstance(content, bytes)
+    return Image.open(BytesIO(content)).getexif().get(0x0112, 1)
 
 
 def jpeg(orientation: int) -> dict[str, Any]:
@@ -163,7 +165,8 @@ def test_the_provider_is_sent_the_pixels_that_were_evaluated(repairing: bool) ->
             HumanMessage([{"type": "text", "text": "Look"}, jpeg(8), "and"]),
             AIMessage("", tool_calls=[CALL]),
             ToolMessage([nested], tool_call_id="c1"),
-        ]
+        ],
+        Reading(passed_on=True),
     )
     session = ChatModelEngine(model).open(given, Generation())
     if repairing:
@@ -191,7 +194,7 @@ def test_calls_of_tools_and_ids_are_passed_on_for_the_plain_answer() -> None:
     assert sent[1].tool_calls == [CALL]
     assert sent[2].tool_call_id == "c1"
     assert [block["type"] for block in sent[2].content] == ["text", "image", "text"]
-    assert sent[2] is not messages[2]  # the caller's own is as it was
+    assert sent[2] is messages[2]
 
 
 def test_a_repair_is_asked_for_without_the_tools_of_the_history() -> None:
