@@ -113,8 +113,9 @@ class GuardPolicy(BaseModel):
     ``InputError``; or reply with ``refusal_message`` (decision ``blocked``) and put the reason in
     the verdict; or ``"omit"`` the block: model and evaluators alike read in its place that an
     attachment was left out, and the log says which; where there is nothing that could be omitted
-    (no message to answer), the request is refused. ``mode="observe"`` raises only what the model without a guard
-    would: a provider is sent the block as it came, and in the verdict it is unscored."""
+    (no message to answer), the request is refused. ``mode="observe"`` raises only what the model
+    without a guard would: a provider is sent the block as it came, and in the verdict it is
+    unscored."""
     on_error: Literal["raise", "refuse"] = "raise"
     """An engine that fails: raise its error, or reply with ``refusal_message`` (decision
     ``refused``) and put the reason in the verdict. ``PolicyError`` and ``EvaluationError`` are

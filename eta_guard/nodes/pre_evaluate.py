@@ -12,7 +12,7 @@ from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, ImageEvaluation
+from eta_guard.state import Evaluation, GuardState, ImageEvaluation
 from eta_guard.steps import Steps
 
 
@@ -32,6 +32,10 @@ def pre_evaluate(*, engine: Engine, image_evaluator: ImageEvaluator, policy: Gua
             ImageEvaluation(**one.model_dump(), message=picture.message, block=picture.block)
             for one, picture in zip(found, pictures, strict=True)
         ]
+        for block in session.conversation.unread:
+            unscored = Evaluation.unscored(rules.image_threshold, block.reason)
+            place = {"message": block.message, "block": block.block}
+            images.append(ImageEvaluation(**unscored.model_dump(), **place))
         worst = max(images, key=lambda image: image.unsafety, default=None)
         return {
             "session": session,
