@@ -311,11 +311,22 @@ class EtaGuard(CallAware, BaseChatModel):
             "recursion_limit": rules.max_tokens + OTHER_STEPS,
             "callbacks": callbacks_beneath(run_manager, kwargs),
         }
-        # Without ids of their own, two equal messages would be taken for one and the same.
-        given = {"messages": [message.model_copy(update={"id": None}) for message in messages]}
+        given = {"messages": list(_told_apart(messages))}
         call = kwargs.get(CALL_KEY)
         outer = call.writer if isinstance(call, Call) else None
         return Run(self.graph, given, config, wanted, outer)
+
+
+def _told_apart(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
+    """Copies, of which no two have one id: a graph would take them for one and the same.
+
+    An id stays where it can, since providers know their own items by it.
+    """
+    known: set[str] = set()
+    for message in messages:
+        own = message.id if message.id not in known else None
+        known.update([own] if own else [])
+        yield message.model_copy(update={"id": own})
 
 
 def _parsed(found: dict[str, Any]) -> Any:
