@@ -16,6 +16,7 @@ from eta_guard.bench.graph_overhead import graph_overhead
 from eta_guard.bench.guarded import FLAGS_ALL, Guarded
 from eta_guard.bench.models import Models, build_models
 from eta_guard.bench.pictures import request
+from eta_guard.bench.provider import in_front_of_a_provider
 from eta_guard.bench.published import Answer, PublishedProcedure
 from eta_guard.bench.sizes import Size, find_size
 from eta_guard.counts import CountName, Counts, counting
@@ -157,6 +158,8 @@ def measure(
     n, s = candidates or size.candidates, sentences or size.sentences
     times = repeats or size.repeats
     overhead = graph_overhead()
+    say("Asking a played provider")
+    provider = in_front_of_a_provider()
     say(f"Making the {name} models")
     kind: torch.dtype = dtype or getattr(torch, size.dtype)
     bench = Bench(size, pick_device(device), kind, compiled=compiled)
@@ -173,6 +176,7 @@ def measure(
     return {
         **summary(pairs),
         "graph_overhead": overhead,
+        "provider": provider,
         "options": bench.options(n, s, pairs[0]),
         "compiled": compiled,
         "size": name,

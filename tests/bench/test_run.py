@@ -31,6 +31,7 @@ def test_the_result_is_plain_json(result: dict[str, Any]) -> None:
     assert set(result["ratio"]) == {"whole", "aligned"}
     assert result["overhead_safe"] > 0
     assert set(result["options"]) == {"draft_stop_margin", "draft_with_candidates"}
+    assert result["provider"]["most_calls"] >= 5
     assert set(result["graph_overhead"]) == {"request_ms", "sentence_ms", "empty_ms"}
     assert [result[key] for key in ("size", "device", "dtype", "n", "sentences", "repeats")] == [
         "small",
@@ -82,17 +83,17 @@ def test_the_graph_runs_as_many_sentences_as_it_is_asked(monkeypatch: pytest.Mon
     # A clock that strikes once for each proposal shows what the line is drawn through.
     from eta_guard.bench import graph_overhead as module
 
-    class Counting(module._Constant):
+    class Counting(module.Constant):
         strikes = 0
 
-        def open(self, *_: object) -> module._Constant:
+        def open(self, *_: object) -> module.Constant:
             return Counting(self.sentences)
 
         def propose(self, n: int, sampling: Any) -> list[Any]:
             Counting.strikes += 1
             return super().propose(n, sampling)
 
-    monkeypatch.setattr(module, "_Constant", Counting)
+    monkeypatch.setattr(module, "Constant", Counting)
     monkeypatch.setattr(module, "process_time", lambda: float(Counting.strikes))
     assert graph_overhead(repeats=2) == {
         "request_ms": 0.0,
