@@ -23,15 +23,15 @@ _LONG, _SHORT = 21, 1
 
 
 @dataclass
-class Constant:
+class _Constant:
     """Engine, its session, evaluator and its session: each answers at once, and always alike."""
 
     sentences: int
     fingerprint: str = "constant"
     sentence: int = 0
 
-    def open(self, *_: Conversation | Generation | str) -> Constant:
-        return Constant(self.sentences)
+    def open(self, *_: Conversation | Generation | str) -> _Constant:
+        return _Constant(self.sentences)
 
     def answer(self, watch: Watch | None = None) -> Completion:
         return Completion("Words.", "stop")
@@ -60,6 +60,11 @@ class Constant:
         return [0.5] * len(texts)
 
 
+def constant(sentences: int) -> _Constant:
+    """A part of every kind that costs nothing: a repair by it has so many sentences."""
+    return _Constant(sentences)
+
+
 def graph_overhead(repeats: int = 30) -> dict[str, float]:
     """Milliseconds of a request beside its sentences, and of each sentence.
 
@@ -78,7 +83,7 @@ def graph_overhead(repeats: int = 30) -> dict[str, float]:
 
 
 def _request(sentences: int) -> Callable[[], object]:
-    part = Constant(sentences)
+    part = _Constant(sentences)
     policy = FLAGS_ALL.updated({"on_no_image": "align"})
     guard = EtaGuard(engine=part, image_evaluator=part, response_evaluator=part, policy=policy)
     config: RunnableConfig = {"recursion_limit": sentences + OTHER_STEPS}

@@ -18,7 +18,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from PIL import Image
 from pydantic import Field
 
-from eta_guard.bench.graph_overhead import Constant
+from eta_guard.bench.graph_overhead import constant
 from eta_guard.bench.guarded import FLAGS_ALL
 from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.guard import EtaGuard
@@ -118,7 +118,7 @@ def in_front_of_a_provider() -> dict[str, float]:
 
 
 def _around(model: BaseChatModel) -> EtaGuard:
-    part = Constant(1)
+    part = constant(1)
     return EtaGuard(
         engine=ChatModelEngine(model),
         image_evaluator=part,

@@ -83,17 +83,17 @@ def test_the_graph_runs_as_many_sentences_as_it_is_asked(monkeypatch: pytest.Mon
     # A clock that strikes once for each proposal shows what the line is drawn through.
     from eta_guard.bench import graph_overhead as module
 
-    class Counting(module.Constant):
+    class Counting(module._Constant):
         strikes = 0
 
-        def open(self, *_: object) -> module.Constant:
+        def open(self, *_: object) -> module._Constant:
             return Counting(self.sentences)
 
         def propose(self, n: int, sampling: Any) -> list[Any]:
             Counting.strikes += 1
             return super().propose(n, sampling)
 
-    monkeypatch.setattr(module, "Constant", Counting)
+    monkeypatch.setattr(module, "_Constant", Counting)
     monkeypatch.setattr(module, "process_time", lambda: float(Counting.strikes))
     assert graph_overhead(repeats=2) == {
         "request_ms": 0.0,
