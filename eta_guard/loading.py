@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,6 +144,31 @@ def load_weights(model_class: Any, name: str, **options: Any) -> Any:
             hint="Pass a checkpoint that was trained as one, with its head.",
         )
     return model
+
+
+@contextmanager
+def under_its_own_name(package: str) -> Iterator[None]:
+    """Has what a package tells the root logger of its steps logged under its own name, to debug.
+
+    An application that shows the root logger's INFO would else be told each step of the loading.
+
+    Args:
+        package: Of which a folder of that name is part of the path.
+    """
+    own = logging.getLogger(package)
+
+    def to_its_own(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING or package not in Path(record.pathname).parts:
+            return True
+        own.debug(record.getMessage())
+        return False
+
+    root = logging.getLogger()
+    root.addFilter(to_its_own)
+    try:
+        yield
+    finally:
+        root.removeFilter(to_its_own)
 
 
 def silence_libraries() -> None:

@@ -182,5 +182,5 @@ async def test_whoever_stops_listening_ends_the_request() -> None:
     answers = guard_of(model).astream([question(SAFE)])
     first = await anext(answers)
     assert isinstance(first, AIMessageChunk)
-    await answers.aclose()  # type: ignore[attr-defined]
+    await answers.aclose()
     assert len(asyncio.all_tasks()) == 1

@@ -24,6 +24,7 @@ from eta_guard.loading import (
     is_directory,
     loading,
     pick_device,
+    under_its_own_name,
     weights_fingerprint,
 )
 from eta_guard.text.plain_text import PlainText
@@ -104,7 +105,8 @@ class ClipImageEvaluator:
         import open_clip
 
         source, repository = _source(name, pretrained)
-        with loading("CLIP model", name.removeprefix("local-dir:"), repository=repository):
+        whole = loading("CLIP model", name.removeprefix("local-dir:"), repository=repository)
+        with whole, under_its_own_name("open_clip"):
             _require_files(source, repository)
             model, preprocess = open_clip.create_model_from_pretrained(
                 source,

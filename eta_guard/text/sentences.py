@@ -27,9 +27,12 @@ _STRONG = (
 _WEAK = ".!?…;\u037e"  # followed by a space, or no end: 3.14, a.b; ";" asks in Greek
 _END = f"[{_WEAK}{_STRONG}]"
 _CLOSER = r"[\"'*_`~“«‘’”»)\]}）］｝」』】〉》〕〗\u200b-\u200f\ufeff]"
+_CITE = (  # "[1]", "[2,3]", "[^4]", "¹", "【4†source】"
+    r"(?:\[\^?\d{1,3}(?:[,–-] ?\d{1,3})*\]|[\u00b9\u00b2\u00b3\u2070-\u2079]|【[^【】\n]{1,40}】)*"
+)
 _FACE = "[\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff\u263a\u2764\u200d\ufe0f]"
 _STOP = re.compile(  # French sets a space before », and "Great! 😀" keeps its face
-    rf"\n|(?P<core>{_END}+)(?P<tail>(?:{_CLOSER}+{_END}*|[^\S\n]?»)*)(?:[^\S\n]*{_FACE}+)*"
+    rf"\n|(?P<core>{_END}+)(?P<cite>{_CITE})(?P<tail>(?:{_CLOSER}+{_END}*|[^\S\n]?»)*)(?:[^\S\n]*{_FACE}+)*"
 )
 _SPACE, _WORD = re.compile(r"\s*"), re.compile(r"[^\W_]")
 _MARKER = re.compile(  # "1.", "a)", "- **2.1.**", "IV."
@@ -57,7 +60,7 @@ _ORDINARY = re.compile(
     "no|may|re|id|ok|me|la|le|art|cal|ken|miss|mar|ore|arc|det|fed|ill|ass|mag|min|sec|fig|in|com"
     "|an|extra|de|en|super|auto|post|let|da|pen|sub|dis|un|pro|vice|contra|inter|bi|im|tri|pos"
     "|tex|sup|ord|mo|pa|bart|max|[ckm]m|[km]g|ms|dir|ext|jan|feb|apr|jun|jul|aug|sept?|oct|nov"
-    "|dec|bien|va|vie|ver|vi|di|cap|ex|doc|macro|micro|semi|mono|rep|del|ct|ga|год|под"
+    "|eqs?|eqn|figs|tab|sect|ch|vol|refs?|dec|bien|va|vie|ver|vi|di|cap|ex|doc|macro|micro|semi|mono|rep|del|ct|ga|год|под"
 )
 
 
@@ -136,7 +139,7 @@ def _closed(text: str, start: int, stop: re.Match[str]) -> int:
     """Return where the stop, and what closes with it, is over."""
     if stop["core"] is None:
         return stop.start()
-    for at in range(stop.end("core"), stop.end("tail")):
+    for at in range(stop.end("cite"), stop.end("tail")):
         mark, before = text[at], text[at - 1]
         if before.isspace() and "«" not in text[start:at]:
             return at - 1  # German sets its quotes the other way round: »Komm.«
@@ -153,8 +156,8 @@ def _ends(text: str, start: int, stop: re.Match[str], end: int, after: int) -> b
     """Decide a stop by what is before it and by the first visible character, at `after`."""
     core, last, following = stop["core"], text[stop.start() - 1], text[after]
     closed = min(end, stop.end("tail"))
-    quoted = closed > stop.end("core")
-    if _GOES_ON.match(following) or _inside_brackets(text, start, closed):
+    quoted = closed > stop.end("cite")
+    if _GOES_ON.match(following) or (quoted and _inside_brackets(text, start, closed)):
         return False
     if core.strip(_WEAK):
         decimal = core == "．" and last.isdigit() and following.isdigit()

@@ -341,3 +341,15 @@ def test_views_cover_the_image_and_a_square_is_one_view() -> None:
             assert first.tobytes() == image.crop((0, 0, side, side)).tobytes()
             corner = (image.width - side, image.height - side)
             assert last.tobytes() == image.crop((*corner, *image.size)).tobytes()
+
+
+def test_loading_tells_the_root_logger_nothing(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """open_clip writes a dozen lines there, which every application with logging would show."""
+    with caplog.at_level("INFO"):
+        ClipImageEvaluator.from_pretrained(str(directory))
+    assert caplog.records == []
+    with caplog.at_level("DEBUG"):
+        ClipImageEvaluator.from_pretrained(str(directory))
+    assert {record.name for record in caplog.records if "open_clip" in record.name} == {"open_clip"}

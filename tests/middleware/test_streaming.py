@@ -76,20 +76,13 @@ def test_the_answer_to_a_safe_image_streams_as_unguarded(look_at: Any, tools: An
 def test_a_call_of_a_tool_streams_as_unguarded(look_at: Any) -> None:
     calls = FakeChat(script=says(calling(at="it")), disable_streaming=False)
     found, plain = (
-        sum(
-            (
-                one.tool_call_chunks
-                for one in chunks(
-                    look_at,
-                    SAFE,
-                    guarded=guarded,
-                    model=calls,
-                    tools=[look],
-                    interrupt_after="model",
-                )
-            ),
-            [],
-        )
+        [
+            call
+            for one in chunks(
+                look_at, SAFE, guarded=guarded, model=calls, tools=[look], interrupt_after="model"
+            )
+            for call in one.tool_call_chunks
+        ]
         for guarded in (True, False)
     )
     assert found == plain
