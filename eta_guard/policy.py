@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,9 @@ from eta_guard.errors import PolicyError
 
 CONFIG_KEY = "eta_guard"
 """Key of ``configurable`` under which a caller may override the fields named ``overridable``."""
+
+_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_HOST = re.compile(rf"({_LABEL}|\*\.{_LABEL}\.{_LABEL})(\.{_LABEL})*")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -50,6 +54,11 @@ class GuardPolicy(BaseModel):
     unsafe counts. ``mode="observe"`` changes nothing that the model is shown, and evaluates all. A
     provider that keeps the history itself (``previous_response_id``) shows its model what it has
     kept."""
+    image_hosts: tuple[str, ...] = ()
+    """Hosts from which pictures are fetched that a message gives by an ``https://`` address: names
+    such as ``"images.example.org"``, or ``"*.example.org"`` for all under one. Everyone is then
+    given the bytes that were fetched, once a request; addresses that are not public are refused.
+    None by default: such a picture is input that cannot be read."""
     max_image_side: int | None = Field(default=None, ge=64)
     """Pictures with a longer side, in pixels, are scaled down to it, for evaluators and model
     alike. None: as they are. Not under ``mode="observe"`` in front of a provider."""
@@ -141,6 +150,15 @@ class GuardPolicy(BaseModel):
         if self.draft_with_candidates and self.draft_stop_margin is not None:
             raise ValueError("draft_with_candidates and draft_stop_margin exclude each other")
         return self
+
+    @field_validator("image_hosts")
+    @classmethod
+    def _names_of_hosts(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(name.lower() for name in names)
+        wrong = sorted(name for name in names if not _HOST.fullmatch(name))
+        if wrong:
+            raise ValueError(f"no names of hosts: {', '.join(wrong)}")
+        return names
 
     @field_validator("overridable")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.errors import ImageInputError
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     AnswersAlongside,
@@ -24,6 +25,7 @@ from eta_guard.protocols import (
     Watch,
 )
 from eta_guard.request.conversation import Conversation, Picture, read_conversation
+from eta_guard.request.fetching import ImageFetcher
 from eta_guard.request.reading import AS_PIXELS, Reading
 from eta_guard.runs.streaming import LiveReply, listened_to
 from eta_guard.steps import Steps, ask
@@ -204,6 +206,7 @@ class GuardSession:
         generation = _generation(policy, config)
         reading = _reading(policy, engine)
         made = yield from ask(cls, engine, state["messages"], generation, reading)
+        _require_the_same(made.conversation.pictures, state.get("images") or ())
         return made
 
 
@@ -229,7 +232,19 @@ def _reading(policy: GuardPolicy, engine: Engine) -> Reading:
         unreadable=unreadable,
         last_turn_only=policy.hides_earlier_images,
         longest_side=policy.max_image_side,
+        fetch=ImageFetcher(policy.image_hosts) if policy.image_hosts else None,
     )
+
+
+def _require_the_same(pictures: Sequence[Picture], evaluated: Sequence[Mapping[str, Any]]) -> None:
+    """What is fetched again for a run that is resumed must be what was evaluated."""
+    for picture, found in zip(pictures, evaluated, strict=False):
+        if picture.fetched != found.get("fetched"):
+            raise ImageInputError(
+                f"Message {picture.message}, block {picture.block}: at the picture's address stands"
+                " something else than what was evaluated.",
+                hint="Ask again, or pass the picture's bytes in the message.",
+            )
 
 
 def _generation(policy: GuardPolicy, config: RunnableConfig) -> Generation:

@@ -76,6 +76,9 @@ class ImageEvaluation(Evaluation):
     block: int
     """Index of the content block within the message."""
 
+    fetched: str | None = None
+    """SHA-256 of the file that was fetched for it; None where it came in the message."""
+
     @property
     def unsafety(self) -> float:
         """Orders images by how much they count; what has no score comes before all that have."""

@@ -40,6 +40,7 @@ BAD: dict[str, list[Any]] = {
     "on_unscored": ["safe", "pass", None],
     "on_unrepaired": ["raise", None],
     "on_unreadable": ["ignore", None],
+    "image_hosts": [["*"], ["*.org"], ["https://example.org"], ["a b"], [""], "example.org", [3]],
     "max_image_side": [63, 0, -1, 1.5, "small"],
     "on_error": ["ignore", None],
     "refusal_message": ["", None],

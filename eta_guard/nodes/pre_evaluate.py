@@ -29,7 +29,12 @@ def pre_evaluate(*, engine: Engine, image_evaluator: ImageEvaluator, policy: Gua
         pixels = [picture.pixels for picture in pictures]
         found = yield from evaluate_images(image_evaluator, pixels, rules)
         images = [
-            ImageEvaluation(**one.model_dump(), message=picture.message, block=picture.block)
+            ImageEvaluation(
+                **one.model_dump(),
+                message=picture.message,
+                block=picture.block,
+                fetched=picture.fetched,
+            )
             for one, picture in zip(found, pictures, strict=True)
         ]
         for block in session.conversation.unread:

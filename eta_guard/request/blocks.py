@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from PIL.Image import Image
@@ -50,6 +51,8 @@ class Shown:
     source: Source = field(repr=False)
     sent: Encoded | None = field(repr=False)
     """What a provider is sent in place of the original; None: the original."""
+    fetched: str | None = None
+    """Digest of what stood at its address; None where it is in the message."""
 
 
 @dataclass(frozen=True)
@@ -184,25 +187,22 @@ class BlockReader:
 
     def _picture(self, source: Source, path: Path) -> _Parts:
         reading = self._reading
+        fetched = None
         if source.address is not None and reading.fetch is not None:
             content: Any = reading.fetch(source.address)
+            fetched = sha256(content).hexdigest()
         else:
             content = source.read()
         decoded = decode_source(source, content)
         pixels = scaled_down(decoded.pixels, reading.longest_side)
+        sent: Encoded | None = None
         if not reading.passed_on or reading.unreadable == "keep":
-            yield Shown(pixels, path, source, None)
+            pass  # the model is given the pixels, or what came
         elif pixels is not decoded.pixels or not is_plain(decoded):
             sent, pixels = encode(decoded, pixels)
-            yield Shown(pixels, path, source, sent)
-        elif (
-            source.address is None
-            and source.mime in _DECLARED
-            and source.is_written_plainly(content)
-        ):
-            yield Shown(pixels, path, source, None)
-        else:
-            yield Shown(pixels, path, source, Encoded(content, MIME[str(decoded.opened.format)]))
+        elif fetched or source.mime not in _DECLARED or not source.is_written_plainly(content):
+            sent = Encoded(content, MIME[str(decoded.opened.format)])
+        yield Shown(pixels, path, source, sent, fetched)
 
     def _file(self, block: _Block, path: Path, depth: int) -> _Parts:
         """A file by its media type: text or an image; where none is declared, an image."""

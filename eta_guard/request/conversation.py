@@ -71,6 +71,9 @@ class Picture:
     """What a provider is sent in place of the original, made once a request; None: the original, in
     which every decoder sees these pixels."""
 
+    fetched: str | None = field(default=None, repr=False)
+    """SHA-256 of what stood at its address; None where it came in the message."""
+
     @property
     def file(self) -> Encoded:
         """The file that a provider is sent."""
@@ -282,7 +285,9 @@ def _declared(text: object) -> str:
 def _read_parts(index: int, found: Sequence[tuple[int, Part]]) -> Iterator[str | Picture]:
     for number, part in found:
         if isinstance(part, Shown):
-            yield Picture(part.pixels, index, number, part.path, part.source, part.sent)
+            yield Picture(
+                part.pixels, index, number, part.path, part.source, part.sent, part.fetched
+            )
         elif isinstance(part, Replaced):
             yield part.text
         elif isinstance(part, str) and part:

@@ -122,7 +122,7 @@ def _inline(block: Mapping[Any, Any], path: Sequence[str], picture: Encoded) -> 
         return {"filename": name, **kept, "file_data": picture.data_url}
     if block.get("type") == "url":  # the source of an Anthropic image
         return {"type": "base64", "media_type": picture.mime, "data": picture.base64}
-    return {**block, key: picture.data_url}
+    return _set(block, (key,), picture.data_url, picture.mime)
 
 
 def texts_in(message: BaseMessage, texts: Mapping[Path, str]) -> dict[Path, object]:
