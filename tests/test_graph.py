@@ -26,8 +26,8 @@ from eta_guard.graph import build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Completion, Generation
-from eta_guard.request.blocks import EARLIER_PICTURE, OMITTED
 from eta_guard.request.conversation import Conversation
+from eta_guard.request.parts import EARLIER_PICTURE, OMITTED
 from eta_guard.state import Decision, GuardState, Outcome, Verdict
 from tests.fakes import (
     DRAFT,

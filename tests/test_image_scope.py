@@ -19,7 +19,7 @@ from PIL import Image
 
 from eta_guard import ChatLocalVLM, ChatModelEngine, EtaGuard, EtaGuardMiddleware, GuardPolicy
 from eta_guard.protocols import Engine
-from eta_guard.request.conversation import EARLIER_PICTURE
+from eta_guard.request.parts import EARLIER_PICTURE
 from eta_guard.state import Verdict
 from tests.chat_fakes import FakeChat
 from tests.engines.local.tiny import engine as local_engine

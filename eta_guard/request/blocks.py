@@ -9,27 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, NoReturn
 
-from PIL.Image import Image
-
 from eta_guard.errors import ImageInputError, InputError
-from eta_guard.request.encoding import Encoded, encode, scaled_down
 from eta_guard.request.foreign import CALL_INPUT, find_known, refuse_media
-from eta_guard.request.images import decode_source
-from eta_guard.request.plain_files import MIME, is_plain
+from eta_guard.request.parts import EARLIER_PICTURE, OMITTED, Part, Replaced, Unread, show
 from eta_guard.request.reading import Reading
 from eta_guard.request.rewriting import Path
 from eta_guard.request.sources import Source, find_source
 
 _Block = Mapping[Any, Any]
-
-EARLIER_PICTURE = "(An image of an earlier turn is not shown any more.)"
-"""What the model reads where a picture is out of scope."""
-OMITTED = "(An attachment that could not be read was left out.)"
-"""What the model reads where a block was omitted."""
+_Parts = Iterator[Part]
 
 _MAX_DEPTH = 8
 _STRAY = frozenset(
@@ -37,44 +27,6 @@ _STRAY = frozenset(
 )
 """Keys that only image and file blocks have a business with: some chat templates show the model an
 image for the key alone, whatever the block's type."""
-_DECLARED = {"", "image/png", "image/jpeg", "image/jpg", "image/webp", "image/gif", "image/*"}
-"""Media types by which nobody reads an image file as anything else."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture that a block shows."""
-
-    pixels: Image = field(repr=False)
-    path: Path
-    """Where its block stands in the message."""
-    source: Source = field(repr=False)
-    sent: Encoded | None = field(repr=False)
-    """What a provider is sent in place of the original; None: the original."""
-    fetched: str | None = None
-    """Digest of what stood at its address; None where it is in the message."""
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """A block in place of which model and evaluators are given a text."""
-
-    text: str
-    path: Path
-    reason: str | None = None
-    """Why it could not be read; None where it is out of scope."""
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A block that is passed on although it could not be read."""
-
-    path: Path
-    reason: str
-
-
-Part = str | Shown | Replaced | Unread
-_Parts = Iterator[Part]
 
 
 class BlockReader:
@@ -102,8 +54,12 @@ class BlockReader:
             ImageInputError: An image cannot be read, or stands elsewhere.
             InputError: The block is of an unknown form, or of one that cannot be evaluated.
         """
+        yield from self._settled(lambda: self._read(block, path, depth), path)
+
+    def _settled(self, parts: Callable[[], _Parts], path: Path) -> _Parts:
+        """What is read at a place, or what stands there where nothing can be."""
         try:
-            yield from list(self._read(block, path, depth))
+            yield from list(parts())
         except InputError as error:
             if self._earlier or self._reading.unreadable == "omit":
                 yield Replaced(OMITTED, path, error.message)
@@ -113,16 +69,8 @@ class BlockReader:
                 raise
 
     def read_picture(self, source: Source, path: Path) -> _Parts:
-        """Yields the picture that stands at a source, or why there is none; raises as ``read``."""
-        try:
-            yield from list(self._picture(source, path))
-        except InputError as error:
-            if self._reading.unreadable == "omit":
-                yield Replaced(OMITTED, path, error.message)
-            elif self._reading.unreadable == "keep":
-                yield Unread(path, error.message)
-            else:
-                raise
+        """Yields the picture that stands at a source; raises as ``read`` does."""
+        yield from self._settled(lambda: self._picture(lambda: source, path), path)
 
     def _read(self, block: object, path: Path, depth: int) -> _Parts:
         if isinstance(block, str):
@@ -180,29 +128,14 @@ class BlockReader:
         yield from ()
 
     def _image(self, block: _Block, path: Path, depth: int) -> _Parts:
+        yield from self._picture(lambda: find_source(block), path)
+
+    def _picture(self, find: Callable[[], Source], path: Path) -> _Parts:
+        # Of a picture that nobody is shown, not even whether it can be read counts.
         if self._earlier:
             yield Replaced(EARLIER_PICTURE, path)
         else:
-            yield from self._picture(find_source(block), path)
-
-    def _picture(self, source: Source, path: Path) -> _Parts:
-        reading = self._reading
-        fetched = None
-        if source.address is not None and reading.fetch is not None:
-            content: Any = reading.fetch(source.address)
-            fetched = sha256(content).hexdigest()
-        else:
-            content = source.read()
-        decoded = decode_source(source, content)
-        pixels = scaled_down(decoded.pixels, reading.longest_side)
-        sent: Encoded | None = None
-        if not reading.passed_on or reading.unreadable == "keep":
-            pass  # the model is given the pixels, or what came
-        elif pixels is not decoded.pixels or not is_plain(decoded):
-            sent, pixels = encode(decoded, pixels)
-        elif fetched or source.mime not in _DECLARED or not source.is_written_plainly(content):
-            sent = Encoded(content, MIME[str(decoded.opened.format)])
-        yield Shown(pixels, path, source, sent, fetched)
+            yield show(find(), path, self._reading)
 
     def _file(self, block: _Block, path: Path, depth: int) -> _Parts:
         """A file by its media type: text or an image; where none is declared, an image."""

@@ -20,35 +20,25 @@ its model the stored one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    ChatMessage,
-    FunctionMessage,
-    HumanMessage,
-    SystemMessage,
-    ToolMessage,
-    convert_to_messages,
-)
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from PIL.Image import Image
 
 from eta_guard.errors import InputError
-from eta_guard.request.blocks import EARLIER_PICTURE, BlockReader, Part, Replaced, Shown, Unread
+from eta_guard.request.blocks import BlockReader
 from eta_guard.request.encoding import Encoded, as_png
+from eta_guard.request.parts import Part, Replaced, Shown, Unread
 from eta_guard.request.reading import AS_PIXELS, Reading
 from eta_guard.request.rewriting import Path, replace_in, texts_in
+from eta_guard.request.roles import Role, as_messages, role_of
+from eta_guard.request.roles import last_turn as find_last_turn
 from eta_guard.request.sources import Source, is_data_url
 
-__all__ = ["EARLIER_PICTURE", "Conversation", "Picture", "Turn", "read_conversation"]
-
 logger = logging.getLogger(__name__)
-
-Role = Literal["system", "user", "assistant", "tool"]
 
 TOOL_OUTPUTS = "tool_outputs"
 
@@ -126,7 +116,7 @@ class Conversation:
     @property
     def last_turn(self) -> int:
         """The index of the message with which the last turn begins."""
-        return _last_turn([turn.role for turn in self.turns])
+        return find_last_turn([turn.role for turn in self.turns])
 
 
 def read_conversation(
@@ -145,10 +135,10 @@ def read_conversation(
         InputError: A message, role or content block is of an unknown form, or of one that cannot
             be evaluated (audio, video, documents); or there is nothing to answer.
     """
-    known = _coerce(messages)
+    known = as_messages(messages)
     keeps = reading.unreadable == "keep"
-    roles = [_role(index, message, any_role=keeps) for index, message in enumerate(known)]
-    last_turn = _last_turn(roles) if reading.last_turn_only else 0
+    roles = [role_of(index, message, any_role=keeps) for index, message in enumerate(known)]
+    last_turn = find_last_turn(roles) if reading.last_turn_only else 0
     passed: list[BaseMessage] = []
     turns: list[Turn] = []
     unread: list[UnreadBlock] = []
@@ -193,46 +183,6 @@ def _check_there_is_something_to_answer(turns: Sequence[Turn]) -> None:
         )
     if turns[-1].role == "user" and not turns[-1].parts:
         raise InputError("The last message is empty.", hint="Ask something, or show an image.")
-
-
-def _last_turn(roles: Sequence[Role]) -> int:
-    """The index of the message with which the last turn begins.
-
-    User messages directly before the last one count with it: chat models read them as one. Without
-    any user message, all messages are of one turn.
-    """
-    users = [index for index, role in enumerate(roles) if role == "user"]
-    start = users[-1] if users else 0
-    while start > 0 and roles[start - 1] == "user":
-        start -= 1
-    return start
-
-
-_ROLES: tuple[tuple[type[BaseMessage], Role], ...] = (
-    (HumanMessage, "user"),
-    (AIMessage, "assistant"),
-    (SystemMessage, "system"),
-    (ToolMessage, "tool"),
-    (FunctionMessage, "tool"),
-)
-_ROLE_NAMES: dict[str, Role] = {
-    **dict.fromkeys(("user", "human"), "user"),
-    **dict.fromkeys(("assistant", "ai", "model"), "assistant"),
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("tool", "function"), "tool"),
-}
-
-
-def _coerce(messages: Sequence[BaseMessage]) -> tuple[BaseMessage, ...]:
-    try:
-        given: Any = messages
-        alone = isinstance(given, BaseMessage | str | Mapping)
-        return tuple(convert_to_messages([given] if alone else given))
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise InputError(
-            f"The messages cannot be read ({type(error).__name__}).",
-            hint="Pass LangChain messages, or (role, content) pairs.",
-        ) from error
 
 
 def _parts(
@@ -292,21 +242,3 @@ def _read_parts(index: int, found: Sequence[tuple[int, Part]]) -> Iterator[str |
             yield part.text
         elif isinstance(part, str) and part:
             yield part
-
-
-def _role(index: int, message: BaseMessage, *, any_role: bool) -> Role:
-    for kind, role in _ROLES:
-        if isinstance(message, kind):
-            return role
-    name = message.role if isinstance(message, ChatMessage) else None
-    if name is not None and name.lower() in _ROLE_NAMES:
-        return _ROLE_NAMES[name.lower()]
-    if name is not None and any_role:
-        return "user"
-    what = (
-        f"the unknown role {name[:40]!r}" if name is not None else f"type {type(message).__name__}"
-    )
-    raise InputError(
-        f"Message {index} is of {what}, which no model can be shown.",
-        hint=f"Use user, assistant, system or tool messages; roles: {', '.join(_ROLE_NAMES)}.",
-    )

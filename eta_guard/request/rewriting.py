@@ -19,6 +19,7 @@ from eta_guard.request.sources import MIME_KEYS, Source, is_data_url
 Path = tuple[str | int, ...]
 """Keys and indices that lead from a message to a block in it."""
 
+_SCREENSHOTS = ("input_image", "computer_screenshot")
 _BLANK_SIDE = 64
 """Pixels: the smallest picture that every provider takes."""
 _NAMES = ("type", "id", "call_id", "tool_use_id", "tool_call_id", "status", "is_error")
@@ -140,7 +141,7 @@ def texts_in(message: BaseMessage, texts: Mapping[Path, str]) -> dict[Path, obje
     for path, text in texts.items():
         blank = _takes_pictures_alone(message, path)
         block = at(message, path)
-        made[path] = _blank(block) if blank else with_text(block, text)
+        made[path] = _blank(path, block) if blank else with_text(block, text)
         if isinstance(message, AIMessage) and _is_generated(block) and path[-1]:
             before = (*path[:-1], int(path[-1]) - 1)
             if _kind(at(message, before)) == "reasoning":
@@ -177,15 +178,19 @@ def _takes_pictures_alone(message: BaseMessage, path: Path) -> bool:
     if message.additional_kwargs.get("type") == "computer_call_output":
         return True
     kinds = [_kind(at(message, path[:length])) for length in range(1, len(path) + 1)]
-    return "computer_call_output" in kinds[:-1] or kinds[-1] == "computer_screenshot"
+    return "computer_call_output" in kinds[:-1] or kinds[-1] == _SCREENSHOTS[1]
 
 
-def _blank(block: Any) -> Any:
+def _blank(path: Path, block: Any) -> Any:
     url = as_png(Image.new("RGB", (_BLANK_SIDE, _BLANK_SIDE), "white")).data_url
-    if not isinstance(block, Mapping):
+    if path == ("content",):
         return url
-    kept = {key: block[key] for key in ("type", "detail") if key in block}
-    return {**kept, "image_url": url}
+    kind = _kind(block)
+    if kind not in _SCREENSHOTS:
+        # What stands in the message itself is known by the one form, what is nested by the other.
+        kind = _SCREENSHOTS[len(path) > 2]
+    kept = {"detail": block["detail"]} if isinstance(block, Mapping) and "detail" in block else {}
+    return {"type": kind, "image_url": url, **kept}
 
 
 def _is_generated(block: Any) -> bool:

@@ -46,7 +46,9 @@ def test_a_jpeg_is_turned_almost_without_loss_and_stays_as_small(
     assert given.content is not None
     assert len(sent.content) <= 1.1 * len(given.content)
     apart = np.abs(np.asarray(pixels, int) - np.asarray(given.pixels, int))
-    assert apart.mean() < (0.5 if subsampling == 0 else 2.5), "the tables are not those of the original, or not turned"
+    assert apart.mean() < (0.5 if subsampling == 0 else 2.5), (
+        "the tables are not those of the original, or not turned"
+    )
     with Image.open(BytesIO(sent.content)) as image:
         assert JpegImagePlugin.get_sampling(image) == subsampling
         assert image.getexif().get(0x0112, 1) == 1

@@ -1,4 +1,4 @@
-"""Blocks that only providers know: what carries nothing goes on, what may carry a picture does not."""
+"""Blocks that only providers know go on where they carry nothing to be seen or heard."""
 
 from __future__ import annotations
 
