@@ -39,8 +39,9 @@ def pre_evaluate(*, engine: Engine, image_evaluator: ImageEvaluator, policy: Gua
         ]
         for block in session.conversation.unread:
             unscored = Evaluation.unscored(rules.image_threshold, block.reason)
-            place = {"message": block.message, "block": block.block}
-            images.append(ImageEvaluation(**unscored.model_dump(), **place))
+            images.append(
+                ImageEvaluation(**unscored.model_dump(), message=block.message, block=block.block)
+            )
         worst = max(images, key=lambda image: image.unsafety, default=None)
         return {
             "session": session,

@@ -71,16 +71,8 @@ _FILE_NAME = re.compile(
     re.IGNORECASE,
 )
 _STORES = ("gs://", "s3://", "file:", "blob:", "ftp://")
-_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"%PDF", b"OggS")
-_BEGINNINGS += (
-    b"fLaC",
-    b"ID3\x03",
-    b"ID3\x04",
-    b"PK\x03\x04",
-    b"\x1aE\xdf\xa3",
-    b"<svg",
-    b"\0\0\1\0",
-)
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"<svg", b"\0\0\1\0")
+_OTHERS = (b"RIFF", b"%PDF", b"OggS", b"fLaC", b"ID3\3", b"ID3\4", b"PK\3\4", b"\x1aE\xdf\xa3")
 
 
 def find_known(
@@ -180,7 +172,7 @@ def _begins_like_a_file(text: str) -> bool:
         return False
     begins = base64.b64decode(head[: len(head) // 4 * 4])
     bitmap = begins.startswith(b"BM") and begins[6:10] == b"\0\0\0\0"
-    return begins.startswith(_BEGINNINGS) or begins[4:8] == b"ftyp" or bitmap
+    return begins.startswith(_IMAGES + _OTHERS) or begins[4:8] == b"ftyp" or bitmap
 
 
 def _names_a_file(address: str) -> bool:

@@ -101,7 +101,7 @@ def decode_image(data: bytes) -> Image.Image:
 
 
 def _decode_bytes(data: bytes) -> Decoded:
-    formats = FORMATS
+    formats: tuple[str, ...] = FORMATS
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[8:64]:
         _register_heif()
         formats = (_HEIF,)

@@ -87,7 +87,7 @@ def _plain_metadata(exif: bytes) -> bool:
     found = Image.Exif()
     try:
         found.load(exif)
-        return found.get(0x0112, 1) == 1
+        return bool(found.get(0x0112, 1) == 1)
     except Exception:
         return not exif
 

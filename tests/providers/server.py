@@ -14,8 +14,10 @@ from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 SAYS = "A cup."
+KEY = SecretStr("placeholder")
 
 REPLIES: dict[str, dict[str, Any]] = {
     "/chat/completions": {
@@ -99,30 +101,30 @@ class Provider:
     def model(self, kind: str, **settings: Any) -> BaseChatModel:
         """The real class of a provider, pointed here."""
         if kind.startswith("openai"):
-            own = {"use_responses_api": "responses" in kind}
+            own: dict[str, Any] = {"use_responses_api": "responses" in kind}
             if kind == "openai responses, stateless":
                 own["store"] = False
             return ChatOpenAI(
                 model="gpt-4o",
                 base_url=self.url,
-                api_key="placeholder",
+                api_key=KEY,
                 max_retries=0,
-                **own,  # type: ignore[arg-type]
+                **own,
                 **settings,
             )
         if kind == "anthropic":
-            return ChatAnthropic(  # type: ignore[call-arg]
+            return ChatAnthropic(
                 model_name="claude-played",
                 max_tokens_to_sample=1024,
                 base_url=self.url,
-                api_key="placeholder",
+                api_key=KEY,
                 max_retries=0,
                 **settings,
             )
         assert kind == "google"
         return ChatGoogleGenerativeAI(
             model="gemini-3-pro-preview",
-            google_api_key="placeholder",
+            google_api_key=KEY,
             base_url=self.url,
             max_retries=1,
             **settings,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import struct
+import sys
 import zlib
 from io import BytesIO
 from typing import Any
@@ -138,6 +139,26 @@ def test_the_pixel_limit_is_of_the_area_not_of_a_side(monkeypatch: pytest.Monkey
         decode_image(encode(picture(4, 4)))
     with pytest.raises(ImageInputError, match="more than 15 pixels"):
         read_image({"type": "image", "image": picture(4, 4)})
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40
+
+
+def test_heic_is_named_where_nothing_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageInputError, match=r"HEIC.*pip install pillow-heif"):
+        decode_image(HEIC)
+
+
+def test_heic_is_read_where_pillow_heif_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    buffer = BytesIO()
+    heif.from_pillow(Image.new("RGB", (64, 32), (200, 30, 60))).save(buffer, quality=90)
+    image = decode_image(buffer.getvalue())
+    assert (image.mode, image.size) == ("RGB", (64, 32))
+    assert np.abs(np.asarray(image).astype(int) - (200, 30, 60)).max() < 12
+    with pytest.raises(ImageInputError, match="cannot be decoded"):
+        decode_image(HEIC)
 
 
 # ── pixels ──

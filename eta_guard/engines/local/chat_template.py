@@ -54,6 +54,16 @@ def model_inputs(
             return_dict=True,
             return_tensors="pt",
         )
+    except ValueError as error:
+        # What the processor of Qwen's models refuses is the request's fault, not the engine's.
+        if "aspect ratio" not in str(error):
+            raise
+        pictures = (picture.pixels for picture in conversation.pictures)
+        sizes = ", ".join(f"{one.width}x{one.height}" for one in pictures)
+        raise InputError(
+            f"The model does not take a picture as long and narrow as one of these ({sizes}).",
+            hint="Cut it into pieces, or pad it.",
+        ) from error
     except TemplateError as error:
         raise InputError(
             f"The model's chat template does not accept this conversation ({error}).",
