@@ -25,6 +25,7 @@ CountName = Literal[
     "clip_image_encodes",
     "clip_text_encodes",
     "peak_cache_rows",
+    "failed_candidates",
 ]
 """Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
 that were drawn, thrown away or not. Positions are rows x new tokens of a forward; encodes by

@@ -41,6 +41,7 @@ def build_graph(
     response_evaluator: ResponseEvaluator,
     policy: GuardPolicy | None = None,
     feedback: bool = False,
+    hide_drafts: bool = False,
 ) -> GuardGraph:
     """Builds the ETA state machine around an engine and two evaluators.
 
@@ -50,6 +51,7 @@ def build_graph(
         response_evaluator: Scores answers.
         policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one.
         feedback: Send the scores to LangSmith as feedback as well, where a request is traced.
+        hide_drafts: Keep a provider's calls, and so drafts and candidates, out of traces.
 
     Returns:
         The graph, uncompiled: the caller chooses checkpointer, cache and store. Its input and its
@@ -89,7 +91,9 @@ def build_graph(
     graph = StateGraph(GuardState, input_schema=GuardMessages, output_schema=GuardMessages)
     for name, node in nodes.items():
         graph.add_node(
-            name, NodeRun(name, node, policy, feedback=feedback), trace_policy=node_trace()
+            name,
+            NodeRun(name, node, policy, feedback=feedback, hide_drafts=hide_drafts),
+            trace_policy=node_trace(),
         )
     _connect(graph, policy)
     return graph

@@ -47,7 +47,7 @@ CompiledGuard = CompiledStateGraph[GuardState, None, GuardMessages, GuardMessage
 class _Compiled:
     """The compiled graph, and what it was made of."""
 
-    parts: tuple[Engine, ImageEvaluator, ResponseEvaluator, GuardPolicy, bool]
+    parts: tuple[Engine, ImageEvaluator, ResponseEvaluator, GuardPolicy, bool, bool]
     graph: CompiledGuard
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -103,6 +103,9 @@ class EtaGuard(CallAware, BaseChatModel):
     """Texts before which an answer is cut."""
     feedback: bool = Field(default=False, exclude=True)
     """Send the scores to LangSmith as feedback as well, where a request is traced."""
+    hide_drafts: bool = Field(default=False, exclude=True)
+    """Keep drafts and candidates out of traces: a provider's calls stand in none. What the guard
+    lets out, its scores and its verdict are traced as before."""
     cache: BaseCache | bool | None = Field(default=False, exclude=True)
     """Off: LangChain's cache goes by how a message prints, which does not tell images apart."""
 
@@ -178,6 +181,7 @@ class EtaGuard(CallAware, BaseChatModel):
             self.response_evaluator,
             self.policy,
             self.feedback,
+            self.hide_drafts,
         )
         # A copy with another policy must not answer by the old one.
         compiled = self._compiled
@@ -188,6 +192,7 @@ class EtaGuard(CallAware, BaseChatModel):
                 response_evaluator=self.response_evaluator,
                 policy=self.policy,
                 feedback=self.feedback,
+                hide_drafts=self.hide_drafts,
             )
             compiled = _Compiled(parts, graph.compile(checkpointer=False, name="eta_guard"))
             self._compiled = compiled
@@ -306,13 +311,14 @@ class EtaGuard(CallAware, BaseChatModel):
         if settings.get("max_tokens") is not None:
             settings["max_tokens"] = generation.max_tokens
         generation = replace(generation, settings=settings)
+        call = kwargs.get(CALL_KEY)
+        chosen = call.configurable if isinstance(call, Call) else {}
         config: RunnableConfig = {
-            "configurable": {**asked, GENERATION_KEY: generation},
+            "configurable": {**chosen, **asked, GENERATION_KEY: generation},
             "recursion_limit": rules.max_tokens + OTHER_STEPS,
             "callbacks": callbacks_beneath(run_manager, kwargs),
         }
         given = {"messages": list(_told_apart(messages))}
-        call = kwargs.get(CALL_KEY)
         outer = call.writer if isinstance(call, Call) else None
         return Run(self.graph, given, config, wanted, outer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -84,10 +85,10 @@ class FakeChat(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         answer = self._answer(messages, {**kwargs, **({"stop": stop} if stop else {})})
-        for word in str(answer.text).split(" "):
-            chunk = ChatGenerationChunk(message=AIMessageChunk(content=f"{word} "))
+        for piece in pieces(answer):
+            chunk = ChatGenerationChunk(message=AIMessageChunk(content=piece, id=answer.id))
             if run_manager:
-                run_manager.on_llm_new_token(f"{word} ", chunk=chunk)
+                run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
             yield chunk
         calls: Any = [
             {
@@ -98,8 +99,29 @@ class FakeChat(BaseChatModel):
             }
             for index, call in enumerate(answer.tool_calls)
         ]
-        last = AIMessageChunk(content="", tool_call_chunks=calls, chunk_position="last")
+        last = AIMessageChunk(
+            content="",
+            id=answer.id,
+            tool_call_chunks=calls,
+            chunk_position="last",
+            additional_kwargs=answer.additional_kwargs,
+            response_metadata=answer.response_metadata,
+            usage_metadata=answer.usage_metadata,
+        )
         yield ChatGenerationChunk(message=last)
+
+
+def pieces(answer: AIMessage) -> Iterator[Any]:
+    """What an answer streams as: words, or blocks with their places, whose text comes in words."""
+    if isinstance(answer.content, str):
+        yield from re.findall(r"\S+\s*|\s+", answer.content)
+        return
+    for index, block in enumerate(answer.content):
+        if isinstance(block, dict) and block.get("type") == "text":
+            for word in re.findall(r"\S+\s*|\s+", block["text"]):
+                yield [{**block, "text": word, "index": index}]
+        else:
+            yield [{**block, "index": index} if isinstance(block, dict) else block]
 
 
 def drafts(model: FakeChat) -> list[list[BaseMessage]]:

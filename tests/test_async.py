@@ -166,7 +166,7 @@ async def drained(guard: EtaGuard) -> None:
 async def test_a_cancelled_request_cancels_its_calls(run: Cancel, kind: str) -> None:
     model = AsyncOnly(latency=0.2)
     task = asyncio.ensure_future(run(guard_of(model)))
-    while not model.now.get(kind):
+    while not model.now.get(kind) and not task.done():
         await asyncio.sleep(0.005)
     under_way = model.now[kind]
     task.cancel()
@@ -183,4 +183,8 @@ async def test_whoever_stops_listening_ends_the_request() -> None:
     first = await anext(answers)
     assert isinstance(first, AIMessageChunk)
     await answers.aclose()
+    for _ in range(100):
+        if len(asyncio.all_tasks()) == 1:
+            break
+        await asyncio.sleep(0.01)
     assert len(asyncio.all_tasks()) == 1

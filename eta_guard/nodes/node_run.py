@@ -20,6 +20,7 @@ from eta_guard.errors import (
 )
 from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
+from eta_guard.runs.apart import hiding_drafts
 from eta_guard.runs.progress import findings, report
 from eta_guard.runs.tracing import annotate, give_feedback
 from eta_guard.session import GuardSession
@@ -36,7 +37,9 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
     found, and turns a failure into a refusal where the policy asks for that.
     """
 
-    def __init__(self, name: str, node: Node, policy: GuardPolicy, *, feedback: bool) -> None:
+    def __init__(
+        self, name: str, node: Node, policy: GuardPolicy, *, feedback: bool, hide_drafts: bool
+    ) -> None:
         """Takes a node.
 
         Args:
@@ -44,24 +47,26 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             node: Says what to ask.
             policy: Says what a failure leads to.
             feedback: Send the scores of a traced request to LangSmith at its end.
+            hide_drafts: Keep what the node has asked of a provider out of traces.
         """
         self.name = self._name = name
         self._node = node
         self._policy = policy
         self._feedback = feedback
+        self._hide_drafts = hide_drafts
 
     def invoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node."""
-        with counting() as tally:
+        with counting() as tally, hiding_drafts(self._hide_drafts):
             return drive(self._steps(input, config or {}, tally))
 
     async def ainvoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node without holding up the event loop."""
-        with counting() as tally:
+        with counting() as tally, hiding_drafts(self._hide_drafts):
             return await adrive(self._steps(input, config or {}, tally))
 
     def _steps(

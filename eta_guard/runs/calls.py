@@ -41,6 +41,8 @@ class Call:
     """That runs beneath it inherit."""
     writer: StreamWriter | None = field(repr=False)
     """Of the graph around it."""
+    configurable: Mapping[str, Any] = field(repr=False)
+    """What the caller chooses models by, beside the guard's own overrides."""
 
 
 class CallAware(BaseChatModel):
@@ -96,7 +98,12 @@ class CallAware(BaseChatModel):
             for handlers in (callbacks.handlers, callbacks.inheritable_handlers):
                 handlers[:] = [without_image_bytes(handler) for handler in handlers]
         run_id = known.get("run_id") or uuid7()
-        call = Call(run_id, callbacks.inheritable_handlers, stream_writer(known))
+        chosen = {
+            name: value
+            for name, value in known.get("configurable", {}).items()
+            if not name.startswith(("__", "checkpoint")) and name != CONFIG_KEY
+        }
+        call = Call(run_id, callbacks.inheritable_handlers, stream_writer(known), chosen)
         known = {**known, "callbacks": callbacks, "run_id": call.run_id}
         overrides = known.get("configurable", {}).get(CONFIG_KEY)
         told = {} if overrides is None else {CONFIG_KEY: overrides}

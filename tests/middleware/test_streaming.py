@@ -79,7 +79,7 @@ def test_a_call_of_a_tool_streams_as_unguarded(look_at: Any) -> None:
         [
             call
             for one in chunks(
-                look_at, SAFE, guarded=guarded, model=calls, tools=[look], interrupt_after="model"
+                look_at, SAFE, guarded=guarded, model=calls, tools=[look], interrupt_after=["model"]
             )
             for call in one.tool_call_chunks
         ]

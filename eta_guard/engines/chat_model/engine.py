@@ -7,67 +7,71 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableBinding
-from langchain_core.runnables.config import ContextThreadPoolExecutor
 
-from eta_guard.counts import add
-from eta_guard.engines.chat_model.messages import as_read, plainly
-from eta_guard.engines.seeds import seed_of
+from eta_guard.engines.chat_model.session import Asked, ChatModelSession
+from eta_guard.engines.chat_model.settings import Refused, fields_of
+from eta_guard.engines.chat_model.wrapped import models_in, rebuilt
 from eta_guard.errors import UnsupportedModelError
-from eta_guard.protocols import (
-    Candidate,
-    Completion,
-    FinishReason,
-    Generation,
-    Sampling,
-    Watch,
-)
+from eta_guard.protocols import Generation
 from eta_guard.request.conversation import Conversation
-from eta_guard.runs.apart import apart, traces
 
-HIGHEST_TEMPERATURE = 1.0
-"""Of candidates. Some providers accept no higher one, and without a top-k, which few of them have,
-whole answers go astray above it."""
-
-_CUT_SHORT = {"length", "max_tokens", "max_output_tokens"}
-_REASONS = ("finish_reason", "stop_reason", "done_reason")
+_OF_TOOLS = {"tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"}
+_OF_FORMAT = {"response_format", "format", "text", "output_config", "response_schema"}
+"""Bound keyword arguments by which a model would give something else than text."""
 
 
 @dataclass(frozen=True)
 class ChatModelEngine:
-    """An engine over any ``BaseChatModel``, in place of one that has the model's weights at hand.
+    """An engine over any chat model of LangChain, in place of one that has its weights at hand.
 
     A provider gives whole answers only. So a sentence of the search is a whole answer (best of N,
     the calls side by side), and the prefix is an instruction: an answer that does not begin with
     it gets it put in front. Settings reach the model where it has a field for them (``max_tokens``,
     ``temperature``, ``seed``), and only those that differ from the defaults of ``Generation``:
-    otherwise the plain answer is the one that the model gives by itself.
+    otherwise the plain answer is the one that the model gives by itself. A setting that the
+    provider refuses is left out, once and for all, with a line in the log.
 
-    The provider is sent the very pixels that were evaluated, as PNG. No call is seen by who
-    streams the surrounding graph; tracers see it.
+    The messages go on as they came. Only a picture in which two decoders could see different things
+    is replaced within its block. No call is seen by who streams the surrounding graph; tracers see
+    it.
 
     Example:
         >>> engine = ChatModelEngine(ChatOpenAI(model="gpt-4o"))
         >>> guard = EtaGuard(engine=engine, image_evaluator=clip, response_evaluator=reward)
     """
 
-    model: BaseChatModel
-    """Answers, and repairs without tools."""
+    passes_messages_on: ClassVar[bool] = True
+
+    model: Runnable[Any, Any]
+    """Answers, and repairs without tools: a chat model, or one in LangChain's wrappers (``bind``,
+    ``with_config``, ``with_retry``, ``with_fallbacks``, configurable fields and alternatives)."""
     tools: tuple[Any, ...] | None = field(default=None, repr=False)
     """Tools that the plain answer may call; see ``bind_tools``."""
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
     """Keyword arguments of the plain answer's call."""
+    refused: Refused = field(default_factory=Refused, repr=False, compare=False)
+    """Settings that the provider does not take."""
 
-    passes_messages_on: ClassVar[bool] = True
-    """The provider is sent the messages as they came."""
+    def __post_init__(self) -> None:
+        """Checks the model.
+
+        Raises:
+            UnsupportedModelError: It is none, nor a wrapper around one.
+        """
+        _ = self._first
+
+    @property
+    def _first(self) -> BaseChatModel:
+        return next(models_in(self.model))
 
     @property
     def fingerprint(self) -> str:
-        """The provider's name of the model, or else the name of its class."""
-        names = (getattr(self.model, name, None) for name in ("model_name", "model", "model_id"))
+        """The provider's name of the model that is asked first, or else the name of its class."""
+        names = (getattr(self._first, name, None) for name in ("model_name", "model", "model_id"))
         return next(
-            (name for name in names if isinstance(name, str) and name), self.model._llm_type
+            (name for name in names if isinstance(name, str) and name), self._first._llm_type
         )
 
     def bind_tools(self, tools: Sequence[Any], **settings: Any) -> ChatModelEngine:
@@ -89,7 +93,7 @@ class ChatModelEngine:
         Raises:
             UnsupportedModelError: The model binds tools in a way of its own.
         """
-        bound: Any = self.model.bind_tools(tools, **settings)
+        bound: Any = self._first.bind_tools(tools, **settings)
         if not isinstance(bound, RunnableBinding):
             raise UnsupportedModelError(
                 f"{self.fingerprint} binds tools in a way of its own.",
@@ -104,132 +108,30 @@ class ChatModelEngine:
     def open(self, conversation: Conversation, generation: Generation) -> ChatModelSession:
         """Begins a request; the model is asked nothing yet."""
         asked = self.bind(**generation.settings) if generation.settings else self
-        return ChatModelSession(asked, conversation, generation)
+        model = Asked(asked.answering, asked.repairing, self.refused)
+        return ChatModelSession(model, conversation, generation)
 
-    def answering(self, generation: Generation) -> Runnable[Any, Any]:
+    def count_tokens(self, messages: Sequence[BaseMessage]) -> int:
+        """Tokens of messages, by the model's own count."""
+        return self._first.get_num_tokens_from_messages(list(messages))
+
+    def answering(self, asked: dict[str, Any]) -> Runnable[Any, Any]:
         """The model as it gives the plain answer."""
-        model = self._with(_asked(generation))
-        if self.tools is not None:
-            return model.bind_tools(self.tools, **self.settings)
-        return model.bind(**self.settings) if self.settings else model
 
-    def repairing(self, generation: Generation, **drawn: float) -> Runnable[Any, Any]:
-        """The model as it is asked for text alone, with settings for one draw."""
-        return self._with({**_asked(generation), **drawn})
+        def made(model: BaseChatModel) -> Runnable[Any, Any]:
+            model = model.model_copy(update=fields_of(model, asked))
+            return model if self.tools is None else model.bind_tools(self.tools, **self.settings)
 
-    def _with(self, asked: dict[str, Any]) -> BaseChatModel:
-        known = {
-            name: value for name, value in asked.items() if name in type(self.model).model_fields
-        }
-        if (self.model.profile or {}).get("temperature") is False:
-            known.pop("temperature", None)
-        limit = getattr(self.model, "max_tokens", None)
-        if "max_tokens" in known and isinstance(limit, int):
-            known["max_tokens"] = min(limit, known["max_tokens"])
-        # Callbacks of the model itself would be told of the draft like those of a graph.
-        own: Any = self.model.callbacks
-        handlers = own if isinstance(own, list) else getattr(own, "handlers", [])
-        return self.model.model_copy(
-            update={**known, "callbacks": list(filter(traces, handlers)) or None}
-        )
+        model = rebuilt(self.model, made, asked)
+        return model.bind(**self.settings) if self.tools is None and self.settings else model
 
+    def repairing(self, asked: dict[str, Any]) -> Runnable[Any, Any]:
+        """The model as it is asked for text alone."""
 
-class ChatModelSession:
-    """One request to a chat model."""
+        def made(model: BaseChatModel) -> Runnable[Any, Any]:
+            drawn = fields_of(model, asked)
+            # Some providers take the one or the other.
+            alone = {"top_p": None} if "temperature" in drawn and hasattr(model, "top_p") else {}
+            return model.model_copy(update={**drawn, **alone})
 
-    def __init__(
-        self, engine: ChatModelEngine, conversation: Conversation, generation: Generation
-    ) -> None:
-        self._engine = engine
-        self._conversation = conversation
-        self._generation = generation
-        self._text = ""
-        self._round = 0
-        self._proposed: list[Candidate] = []
-
-    def __repr__(self) -> str:
-        return "<ChatModelSession: withheld>"
-
-    def answer(self, watch: Watch | None = None) -> Completion:
-        """The plain answer, in one call; whole as it comes, it leaves ``watch`` nothing to do."""
-        model = self._engine.answering(self._generation)
-        (message,) = self._ask([model], as_read(self._conversation))
-        text = self._generation.cut(str(message.text))
-        whole = text == str(message.text)
-        return Completion(
-            text, _finish_reason(message), tuple(message.tool_calls), message if whole else None
-        )
-
-    def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
-        """Begins an answer; the model is told of it when it is asked to go on."""
-        self._text = prefix + "".join(candidate.text for candidate in accepted)
-        self._round = len(accepted)
-
-    def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
-        """Asks for ``n`` whole answers at once; each of them ends the search."""
-        self._round += 1
-        temperature = min(sampling.temperature, HIGHEST_TEMPERATURE)
-        seeds = [seed_of(self._generation.seed, self._round, number) for number in range(n)]
-        models = [
-            self._engine.repairing(self._generation, temperature=temperature, seed=seed)
-            for seed in seeds
-        ]
-        self._proposed = [
-            Candidate(_continuation(self._text, str(message.text)), (), _finish_reason(message))
-            for message in self._ask(models, plainly(self._conversation, self._text))
-        ]
-        return self._proposed
-
-    def accept(self, index: int) -> None:
-        """Keeps a candidate."""
-        self._text += self._proposed[index].text
-
-    def finish(self) -> Completion:
-        """Asks for one answer that begins with the text so far."""
-        model = self._engine.repairing(self._generation)
-        (message,) = self._ask([model], plainly(self._conversation, self._text))
-        text = self._text + _continuation(self._text, str(message.text))
-        return Completion(self._generation.cut(text), _finish_reason(message))
-
-    def _ask(
-        self, models: Sequence[Runnable[Any, Any]], messages: list[BaseMessage]
-    ) -> list[AIMessage]:
-        """Asks each model the same, all at once; the answers stand in the order of the models."""
-        stop = list(self._generation.stop) or None
-        given: dict[str, Any] = {} if stop is None else {"stop": stop}
-
-        def ask_all(config: Any) -> list[AIMessage]:
-            if len(models) == 1:
-                return [models[0].invoke(messages, config, **given)]
-            with ContextThreadPoolExecutor(len(models)) as pool:
-                return list(pool.map(lambda model: model.invoke(messages, config, **given), models))
-
-        answers = apart(ask_all)
-        for answer in answers:
-            spent = answer.usage_metadata
-            if spent is not None:
-                add("input_tokens", spent["input_tokens"])
-                add("output_tokens", spent["output_tokens"])
-        return answers
-
-
-def _asked(generation: Generation) -> dict[str, Any]:
-    """The settings that somebody has made, as far as that can be told."""
-    default = Generation()
-    names = ("max_tokens", "temperature", "seed")
-    values = {name: getattr(generation, name) for name in names}
-    return {name: value for name, value in values.items() if value != getattr(default, name)}
-
-
-def _continuation(begun: str, answer: str) -> str:
-    """What an answer adds to the text with which it was told to begin."""
-    answer, begun = answer.strip(), begun.rstrip()
-    if answer.startswith(begun):
-        return answer[len(begun) :]
-    return f" {answer}" if answer else ""
-
-
-def _finish_reason(message: AIMessage) -> FinishReason:
-    told = [message.response_metadata.get(name) for name in _REASONS]
-    cut = any(isinstance(reason, str) and reason.lower() in _CUT_SHORT for reason in told)
-    return "length" if cut else "stop"
+        return rebuilt(self.model, made, {*asked, "top_p", *_OF_TOOLS, *_OF_FORMAT})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -87,3 +88,20 @@ def _block_of(picture: Picture, conversation: Conversation) -> Any:
     if picture.sent is None or picture.source is None:
         return block
     return with_picture(block, picture.source, picture.sent)
+
+
+def continuation(begun: str, answer: str) -> str:
+    """What an answer adds to the text with which it was told to begin.
+
+    Models say it again in other letters, in quotes or in bold; one that does not say it at all goes
+    on after a comma.
+    """
+    answer, begun = answer.strip(), begun.rstrip()
+    if not answer or not begun:
+        return answer
+    said_again = re.match(
+        rf"[\W_]{{0,4}}{re.escape(begun)}(?!\w)(?P<mark>[\"'*_”’]{{0,3}})", answer, re.IGNORECASE
+    )
+    if said_again:
+        return answer[said_again.end() :]
+    return f", {answer}" if begun[-1].isalnum() else f" {answer}"

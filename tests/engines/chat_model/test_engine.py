@@ -13,7 +13,7 @@ from PIL import Image
 
 from eta_guard import ChatModelEngine
 from eta_guard.counts import counting
-from eta_guard.engines.chat_model import engine as chat_model
+from eta_guard.engines.chat_model import session as chat_model
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Engine, Generation, Sampling
 from eta_guard.request.conversation import read_conversation
@@ -264,7 +264,10 @@ def test_candidates_stand_in_the_order_of_their_seeds() -> None:
     [
         (f"{PREFIX}, no.", ", no."),
         (f"  {PREFIX} I will not.\n", " I will not."),
-        ("I will not.", " I will not."),
+        (f"**{PREFIX}** I will not.", " I will not."),
+        (f'"{PREFIX.lower()}", he says.', ", he says."),
+        (f"{PREFIX}s say so.", f", {PREFIX}s say so."),
+        ("I will not.", ", I will not."),
         (PREFIX, ""),
         (" ", ""),
     ],
@@ -373,13 +376,13 @@ def test_run_within_the_stream_the_draft_would_be_seen(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_tracers_see_the_calls_and_listeners_do_not(own: bool) -> None:
+def test_tracers_see_the_calls_and_listeners_only_of_their_own_model(own: bool) -> None:
     tracer, listener = Tracer(), Listener()
     given = {"messages": [question(UNSAFE)]}
     model = FakeChat(callbacks=[tracer, listener] if own else None)
     config: Any = {} if own else {"callbacks": [tracer, listener]}
     guard_graph(model).invoke(given, config)
-    assert not any("DRAFT" in text or "1010" in text for text in listener.texts)
+    assert any("DRAFT" in text or "1010" in text for text in listener.texts) == own
     runs = list(tracer.roots)
     names = []
     while runs:

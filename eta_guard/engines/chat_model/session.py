@@ -1,0 +1,272 @@
+"""ChatModelSession: one request to a chat model, asked synchronously or asynchronously."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import message_chunk_to_message
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ContextThreadPoolExecutor
+from langgraph.errors import GraphBubbleUp
+
+from eta_guard.counts import add
+from eta_guard.engines.chat_model.answers import completion, finish_reason
+from eta_guard.engines.chat_model.messages import as_read, continuation, plainly
+from eta_guard.engines.chat_model.settings import Refused, asked_with
+from eta_guard.engines.seeds import seed_of
+from eta_guard.errors import EngineError
+from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Show, Watch
+from eta_guard.request.conversation import Conversation
+from eta_guard.runs.apart import aapart, apart
+
+logger = logging.getLogger(__name__)
+
+HIGHEST_TEMPERATURE = 1.0
+"""Of candidates. Some providers accept no higher one, and without a top-k, which few of them have,
+whole answers go astray above it."""
+
+Make = Callable[[dict[str, Any]], Runnable[Any, Any]]
+"""The model, with the settings that are to be tried."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The model as a session asks it."""
+
+    answering: Make
+    """As it gives the plain answer."""
+    repairing: Make
+    """As it is asked for text alone."""
+    refused: Refused
+    """Settings that its provider does not take."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One thing to ask of the model."""
+
+    make: Make
+    asked: dict[str, Any]
+    messages: list[BaseMessage]
+
+
+class ChatModelSession:
+    """One request to a chat model."""
+
+    def __init__(self, model: Asked, conversation: Conversation, generation: Generation) -> None:
+        self._model = model
+        self._conversation = conversation
+        self._generation = generation
+        self._text = ""
+        self._round = 0
+        self._proposed: list[Candidate] = []
+        self.begun = ""
+        """What came of the plain answer so far, if it came in chunks: no error may quote it."""
+
+    def __repr__(self) -> str:
+        return "<ChatModelSession: withheld>"
+
+    def answer(self, watch: Watch | None = None) -> Completion:
+        """The plain answer, in one call; whole as it comes, it leaves ``watch`` nothing to do."""
+        return self._answered(apart(lambda config: self._ask(self._plain(), config)))
+
+    async def aanswer(self, watch: Watch | None = None) -> Completion:
+        """Does as ``answer``."""
+        return self._answered(await aapart(lambda config: self._aask(self._plain(), config)))
+
+    def answer_in_chunks(self, show: Show) -> Completion:
+        """The plain answer, each chunk of which is shown as it comes."""
+
+        def stream(config: RunnableConfig) -> AIMessage:
+            call = self._plain()
+            whole = _Whole(self, show)
+            while True:
+                try:
+                    for chunk in self._made(call).stream(call.messages, config, **self._stops()):
+                        whole.add(chunk)
+                    return whole.message
+                except Exception as error:
+                    if whole.begun or not self._refused(error, call):
+                        raise
+
+        return self._answered(apart(stream))
+
+    async def aanswer_in_chunks(self, show: Show) -> Completion:
+        """Does as ``answer_in_chunks``."""
+
+        async def stream(config: RunnableConfig) -> AIMessage:
+            call = self._plain()
+            whole = _Whole(self, show)
+            while True:
+                try:
+                    chunks = self._made(call).astream(call.messages, config, **self._stops())
+                    async for chunk in chunks:
+                        whole.add(chunk)
+                    return whole.message
+                except Exception as error:
+                    if whole.begun or not self._refused(error, call):
+                        raise
+
+        return self._answered(await aapart(stream))
+
+    def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
+        """Begins an answer; the model is told of it when it is asked to go on."""
+        self._text = prefix + "".join(candidate.text for candidate in accepted)
+        self._round = len(accepted)
+
+    def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        """Asks for ``n`` whole answers at once; each of them ends the search.
+
+        One that fails leaves the others.
+        """
+        calls = self._candidates(n, sampling)
+
+        def ask_all(config: RunnableConfig) -> list[AIMessage | BaseException]:
+            with ContextThreadPoolExecutor(len(calls)) as pool:
+                return list(pool.map(lambda call: self._tried(call, config), calls))
+
+        return self._propose(apart(ask_all))
+
+    async def apropose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        """Does as ``propose``."""
+        calls = self._candidates(n, sampling)
+
+        async def ask_all(config: RunnableConfig) -> list[AIMessage | BaseException]:
+            asking = (self._aask(call, config) for call in calls)
+            return await asyncio.gather(*asking, return_exceptions=True)
+
+        return self._propose(await aapart(ask_all))
+
+    def accept(self, index: int) -> None:
+        """Keeps a candidate."""
+        self._text += self._proposed[index].text
+
+    def finish(self) -> Completion:
+        """Asks for one answer that begins with the text so far."""
+        return self._finished(apart(lambda config: self._ask(self._repair(), config)))
+
+    async def afinish(self) -> Completion:
+        """Does as ``finish``."""
+        return self._finished(await aapart(lambda config: self._aask(self._repair(), config)))
+
+    def _plain(self) -> _Call:
+        messages = as_read(self._conversation)
+        return _Call(self._model.answering, asked_with(self._generation), messages)
+
+    def _repair(self, **drawn: float) -> _Call:
+        asked = {**asked_with(self._generation), **drawn}
+        messages = plainly(self._conversation, self._text)
+        return _Call(self._model.repairing, asked, messages)
+
+    def _candidates(self, n: int, sampling: Sampling) -> list[_Call]:
+        self._round += 1
+        temperature = min(sampling.temperature, HIGHEST_TEMPERATURE)
+        seeds = [seed_of(self._generation.seed, self._round, number) for number in range(n)]
+        return [self._repair(temperature=temperature, seed=seed) for seed in seeds]
+
+    def _stops(self) -> dict[str, Any]:
+        stop = list(self._generation.stop)
+        return {"stop": stop} if stop else {}
+
+    def _made(self, call: _Call) -> Runnable[Any, Any]:
+        return call.make(self._model.refused.less(call.asked))
+
+    def _refused(self, error: Exception, call: _Call) -> bool:
+        refused = self._model.refused
+        return refused.learns(error, refused.less(call.asked))
+
+    def _ask(self, call: _Call, config: RunnableConfig) -> AIMessage:
+        while True:
+            try:
+                found: AIMessage = self._made(call).invoke(call.messages, config, **self._stops())
+                return found
+            except Exception as error:
+                if not self._refused(error, call):
+                    raise
+
+    async def _aask(self, call: _Call, config: RunnableConfig) -> AIMessage:
+        while True:
+            try:
+                model = self._made(call)
+                found: AIMessage = await model.ainvoke(call.messages, config, **self._stops())
+                return found
+            except Exception as error:
+                if not self._refused(error, call):
+                    raise
+
+    def _tried(self, call: _Call, config: RunnableConfig) -> AIMessage | BaseException:
+        try:
+            return self._ask(call, config)
+        except BaseException as error:  # told apart where all are there
+            return error
+
+    def _answered(self, message: AIMessage) -> Completion:
+        _spend(message)
+        return completion(message, self._generation)
+
+    def _propose(self, answers: Sequence[AIMessage | BaseException]) -> list[Candidate]:
+        self._proposed = []
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        for error in failures:
+            if isinstance(error, GraphBubbleUp) or not isinstance(error, Exception):
+                raise error
+            logger.warning("A candidate failed with %s.", type(error).__name__)
+            add("failed_candidates")
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                continue
+            _spend(answer)
+            text = continuation(self._text, str(answer.text))
+            self._proposed.append(Candidate(text, (), finish_reason(answer)))
+        if not self._proposed:
+            raise (
+                failures[0]
+                if failures
+                else EngineError("No candidate was asked for.", hint="Ask for one at least.")
+            )
+        return self._proposed
+
+    def _finished(self, message: AIMessage) -> Completion:
+        _spend(message)
+        text = self._text + continuation(self._text, str(message.text))
+        return Completion(self._generation.cut(text), finish_reason(message))
+
+
+class _Whole:
+    """An answer that comes in chunks."""
+
+    def __init__(self, session: ChatModelSession, show: Show) -> None:
+        self._session, self._show = session, show
+        self._sum: AIMessageChunk | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._sum is not None
+
+    def add(self, chunk: Any) -> None:
+        if not isinstance(chunk, AIMessageChunk):  # of a model that gives its message whole
+            told = chunk.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+            chunk = AIMessageChunk(**told, tool_calls=chunk.tool_calls)
+        self._sum = chunk if self._sum is None else self._sum + chunk
+        self._session.begun = str(self._sum.text)
+        self._show(chunk)
+
+    @property
+    def message(self) -> AIMessage:
+        if self._sum is None:
+            raise EngineError("The model's stream is empty.", hint="Ask it without streaming.")
+        found = message_chunk_to_message(self._sum)
+        assert isinstance(found, AIMessage)
+        return found
+
+
+def _spend(message: AIMessage) -> None:
+    spent = message.usage_metadata
+    if spent is not None:
+        add("input_tokens", spent["input_tokens"])
+        add("output_tokens", spent["output_tokens"])

@@ -1,0 +1,82 @@
+"""Chat models inside LangChain's wrappers: ``bind``, ``with_retry``, ``with_fallbacks`` and others.
+
+The guard changes settings of the models inside; what the wrappers do around each call stays theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import (
+    DynamicRunnable,
+    RunnableConfigurableAlternatives,
+)
+
+from eta_guard.errors import UnsupportedModelError
+
+Change = Callable[[BaseChatModel], Runnable[Any, Any]]
+
+
+def models_in(model: object) -> Iterator[BaseChatModel]:
+    """Yields the chat models that a call may reach, the one that is asked first before others.
+
+    Raises:
+        UnsupportedModelError: It is no chat model, nor a wrapper around some.
+    """
+    if isinstance(model, BaseChatModel):
+        yield model
+        return
+    for inner in _inside(model):
+        yield from models_in(inner)
+
+
+def rebuilt(model: Any, change: Change, without: Collection[str] = ()) -> Runnable[Any, Any]:
+    """The same wrappers around changed models.
+
+    Args:
+        model: A chat model, or one in wrappers.
+        change: Makes another of each chat model inside.
+        without: Bound keyword arguments that would have their way over the change.
+    """
+    if isinstance(model, BaseChatModel):
+        return change(model)
+    if isinstance(model, RunnableBindingBase):
+        kept = {name: value for name, value in model.kwargs.items() if name not in without}
+        return model.model_copy(
+            update={"bound": rebuilt(model.bound, change, without), "kwargs": kept}
+        )
+    if isinstance(model, RunnableWithFallbacks):
+        first, *others = (rebuilt(inner, change, without) for inner in _inside(model))
+        return model.model_copy(update={"runnable": first, "fallbacks": others})
+    changed: dict[str, Any] = {"default": rebuilt(model.default, change, without)}
+    if isinstance(model, RunnableConfigurableAlternatives):
+        changed["alternatives"] = {
+            name: rebuilt(_made(other), change, without)
+            for name, other in model.alternatives.items()
+        }
+    copy: Runnable[Any, Any] = model.model_copy(update=changed)
+    return copy
+
+
+def _inside(model: object) -> list[Any]:
+    if isinstance(model, RunnableBindingBase):
+        return [model.bound]
+    if isinstance(model, RunnableWithFallbacks):
+        return [model.runnable, *model.fallbacks]
+    if isinstance(model, RunnableConfigurableAlternatives):
+        return [model.default, *map(_made, model.alternatives.values())]
+    if isinstance(model, DynamicRunnable):
+        return [model.default]
+    raise UnsupportedModelError(
+        f"{type(model).__name__} is no chat model, nor LangChain's wrapper around one.",
+        hint="Put the guard around the chat model itself, and what parses or prepares outside of"
+        " it: prompt | guard | parser.",
+    )
+
+
+def _made(alternative: Any) -> Any:
+    return alternative if isinstance(alternative, Runnable) else alternative()
