@@ -8,7 +8,7 @@ is an error, unless it is passed on to a provider and carries nothing to be seen
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
 from eta_guard.errors import ImageInputError, InputError
@@ -16,7 +16,7 @@ from eta_guard.request.foreign import CALL_INPUT, find_known, refuse_media
 from eta_guard.request.parts import EARLIER_PICTURE, OMITTED, Part, Replaced, Unread, show
 from eta_guard.request.reading import Reading
 from eta_guard.request.rewriting import Path
-from eta_guard.request.sources import Source, find_source
+from eta_guard.request.sources import DATA_KEYS, PLACE_KEYS, Source, find_source
 
 _Block = Mapping[Any, Any]
 _Parts = Iterator[Part]
@@ -94,6 +94,9 @@ class BlockReader:
                 hint="Give each image a block of its own.",
             )
         yield from reader(self, block, path, depth)
+        if self._reading.passed_on and reader is not BlockReader._refuse:
+            read = _CONTENT.get(reader, CALL_INPUT)
+            refuse_media({key: value for key, value in block.items() if key not in read})
 
     def _foreign(self, block: _Block, path: Path, depth: int) -> _Parts:
         """A block that only a provider knows: what it holds of known ones, and nothing else."""
@@ -120,11 +123,7 @@ class BlockReader:
         yield _checked(text)
 
     def _nothing(self, block: _Block, path: Path, depth: int) -> _Parts:
-        """Calls and reasoning: the model reads them as text, but for what has no business there."""
-        if self._reading.passed_on:
-            skipped = {"data"} if block.get("type") == "redacted_thinking" else CALL_INPUT
-            rest = {key: value for key, value in block.items() if key not in skipped}
-            refuse_media(rest, frozenset())
+        """Calls and reasoning, which the model reads as what it wrote itself."""
         yield from ()
 
     def _image(self, block: _Block, path: Path, depth: int) -> _Parts:
@@ -261,6 +260,19 @@ _READERS = {
     **_types(BlockReader._nothing, "server_tool_call_chunk server_tool_use mcp_tool_use"),
     **_types(BlockReader._nothing, "function_call custom_tool_call computer_call web_search_call"),
 }
+_SHOWN = DATA_KEYS | PLACE_KEYS | {"type", "extras", "metadata"}
+_CONTENT: dict[_Reader, Collection[str]] = {
+    BlockReader._text: {"text", "refusal", "logs"},
+    BlockReader._image: _SHOWN,
+    BlockReader._file: _SHOWN,
+    BlockReader._document: {"type", "source"},
+    BlockReader._result: {"content", "output", "outputs"},
+    BlockReader._converse_result: {"toolResult"},
+    BlockReader._json: {"json"},
+    BlockReader._wrapped: {"value"},
+}
+"""What each reader reads, or passes by since no provider looks there for anything to be seen.
+Nothing of the kind may stand under another key of a block that is passed on."""
 _REFUSED = _types(
     BlockReader._refuse, "audio input_audio output_audio audio_url video input_video video_url"
 )

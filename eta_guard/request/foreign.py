@@ -43,7 +43,9 @@ _MEDIA_TYPE = re.compile(r"(image|audio|video|font|model)/|application/(?!json|x
 _MEDIA_KIND = re.compile(
     r"image|picture|photo|screenshot|video|audio|speech|document|pdf", re.IGNORECASE
 )
-_FILES_OF_A_SANDBOX = re.compile(r"container|code_execution|file_search|citation|file_path")
+_FILES_OF_A_SANDBOX = re.compile(
+    r"container|code_execution|file_search|citation|_location|file_path"
+)
 _NAMES_PAGES = re.compile(r"^web_|citation|search_result|^mcp_|^file_search|^(search|open_page)$")
 
 _WORDS = (
@@ -60,6 +62,7 @@ _OPAQUE = {
     "id",
     "call_id",
 } | {"encrypted_index", "encrypted_stdout", "tool_use_id", "type"}
+_THOUGHTS = "redacted_thinking"
 _IDS = {"file_id", "fileId"}
 _ADDRESSES = {"url", "uri", "href", "src", "link", "source"}
 
@@ -84,7 +87,7 @@ def find_known(
             yield value, path
 
 
-def refuse_media(block: Mapping[Any, Any], known: Collection[str]) -> None:
+def refuse_media(block: Mapping[Any, Any], known: Collection[str] = ()) -> None:
     """Looks at all in a block, but for blocks of known types, which are read for themselves.
 
     Raises:
@@ -156,7 +159,8 @@ def _what_it_carries(text: str, key: str, kind: str, media: bool) -> str | None:
     if key in _IDS:
         return None if not media and _FILES_OF_A_SANDBOX.search(kind) else "a stored file"
     bare = "".join(text.split())
-    if key not in _OPAQUE and (media or key in DATA_KEYS) and _BASE64.fullmatch(bare):
+    opaque = key in _OPAQUE or kind == _THOUGHTS
+    if not opaque and (media or key in DATA_KEYS) and _BASE64.fullmatch(bare):
         return "base64"
     if "://" in text[:12] or text.startswith(_STORES):
         if media or text.startswith(_STORES):
