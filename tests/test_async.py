@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 from langchain.agents import create_agent
@@ -151,7 +151,7 @@ async def test_nor_by_the_graph_and_the_middleware() -> None:
 Cancel = Callable[[EtaGuard], Any]
 RUNS: dict[str, Cancel] = {
     "guard": lambda guard: guard.ainvoke([question(UNSAFE)]),
-    "graph": lambda guard: guard.graph.ainvoke({"messages": [question(UNSAFE)]}),  # type: ignore[arg-type]
+    "graph": lambda guard: guard.graph.ainvoke({"messages": [question(UNSAFE)]}),
     "batch": lambda guard: guard.abatch([[question(UNSAFE)], [question(UNSAFE)]]),
 }
 
@@ -182,7 +182,7 @@ async def test_whoever_stops_listening_ends_the_request() -> None:
     answers = guard_of(model).astream([question(SAFE)])
     first = await anext(answers)
     assert isinstance(first, AIMessageChunk)
-    await answers.aclose()
+    await cast(AsyncGenerator[Any, None], answers).aclose()
     for _ in range(100):
         if len(asyncio.all_tasks()) == 1:
             break
