@@ -101,7 +101,8 @@ class CallAware(BaseChatModel):
         chosen = {
             name: value
             for name, value in known.get("configurable", {}).items()
-            if not name.startswith(("__", "checkpoint")) and name != CONFIG_KEY
+            # The thread, and what LangGraph notes of it, are those of the graph around.
+            if not name.startswith(("__", "checkpoint")) and name not in (CONFIG_KEY, "thread_id")
         }
         call = Call(run_id, callbacks.inheritable_handlers, stream_writer(known), chosen)
         known = {**known, "callbacks": callbacks, "run_id": call.run_id}
