@@ -18,7 +18,6 @@ LONGEST_SIDE = 8000
 """Pixels; what providers take with certainty."""
 
 _PHOTOS = {"AVIF", "HEIF"}
-"""Formats of photographs, which PNG would blow up twentyfold."""
 _QUALITIES = (90, 75, 50)
 _SCALE = 0.7
 _TRANSPOSED = {5, 6, 7, 8}
@@ -96,12 +95,18 @@ def _ways(
     if kind in {"JPEG", "MPO"}:
         grey = decoded.opened.mode == "L"
         yield "JPEG", pixels.convert("L") if grey else pixels, _as_jpeg(decoded.opened)
-    elif kind not in _PHOTOS:
+    elif not _is_photo(decoded):
         yield "PNG", pixels, {}
     while True:
         for quality in _QUALITIES:
             yield "JPEG", pixels, {"quality": quality, "optimize": True}
         pixels = scaled_down(pixels, max(1, int(max(pixels.size) * _SCALE)))
+
+
+def _is_photo(decoded: Decoded) -> bool:
+    """Whether the original is compressed with loss, and would be many times as large as PNG."""
+    lossy = decoded.opened.format == "WEBP" and b"VP8 " in (decoded.content or b"")
+    return lossy or decoded.opened.format in _PHOTOS
 
 
 def _as_jpeg(opened: Any) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def test_a_jpeg_is_turned_almost_without_loss_and_stays_as_small(
         ("TIFF", {}, "image/png"),
         ("WEBP", {"lossless": True}, "image/png"),
         ("AVIF", {}, "image/jpeg"),
+        ("WEBP", {}, "image/jpeg"),
     ],
 )
 def test_the_pixels_are_those_that_the_file_shows(

@@ -142,7 +142,7 @@ def sent_images(model: FakeChat) -> list[Image.Image]:
 def orientation(source: Source | None) -> int:
     content = source.read() if source else b""
     assert isinstance(content, bytes)
-    return Image.open(BytesIO(content)).getexif().get(0x0112, 1)
+    return int(Image.open(BytesIO(content)).getexif().get(0x0112, 1))
 
 
 def jpeg(orientation: int) -> dict[str, Any]:
