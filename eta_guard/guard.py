@@ -18,7 +18,7 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph.state import CompiledStateGraph
@@ -33,6 +33,7 @@ from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
 from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import OWN_ID, as_chunk
+from eta_guard.runs.token_counts import count_tokens
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
 from eta_guard.state import GuardMessages, GuardState, withheld
@@ -246,6 +247,19 @@ class EtaGuard(CallAware, BaseChatModel):
         """
         whole = super().with_structured_output(schema, include_raw=True, **kwargs)
         return whole if include_raw else whole | RunnableLambda(_parsed)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens of a text, as the engine counts them."""
+        return count_tokens(self.engine, [HumanMessage(text)])
+
+    def get_num_tokens_from_messages(
+        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Tokens of messages, those of their pictures included, as the engine counts them.
+
+        Tools are not counted.
+        """
+        return count_tokens(self.engine, messages)
 
     def _resolve_model_profile(self) -> ModelProfile:
         return profile(self.engine, self.max_tokens or self.policy.max_tokens)

@@ -119,6 +119,8 @@ class Completion:
     pictures: tuple[Image, ...] = field(default=(), repr=False)
     """Pictures that the answer shows, as the evaluators of images take them. They are evaluated
     like those of the user."""
+    unread: str | None = None
+    """Why something that it may show could not be read; what cannot be evaluated is not safe."""
     refused: bool = False
     """A provider refused, in its own form; nothing of it needs to be repaired."""
 

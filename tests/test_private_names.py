@@ -33,6 +33,11 @@ STATIC_ADDRESS = (
 RELIED_ON = {
     "langgraph.pregel._messages.StreamMessagesHandler": STREAM_HANDLERS,
     "langgraph.pregel._messages.StreamMessagesHandlerV2": STREAM_HANDLERS,
+    "langchain_core.tracers.context._configure_hooks": (
+        "eta_guard/runs/apart.py keeps by it usage from being counted twice: a provider's calls are"
+        " not seen by handlers that a context registers. See how `get_usage_metadata_callback` now"
+        " registers itself (langchain_core/callbacks/usage.py)."
+    ),
     "torch._dynamo.mark_static_address": STATIC_ADDRESS,
     "torch._dynamo.config.patch": (
         "eta_guard/engines/local/compiled.py raises by it the number of shapes that are compiled."

@@ -30,7 +30,7 @@ def generate(*, engine: Engine, response_evaluator: ResponseEvaluator, policy: G
         goes_out_anyhow = rules.mode == "observe" or rules.passes_unread(state["image"])
         if goes_out_anyhow:
             draft = yield from session.show_draft(config)
-            return {"session": session, "pictured": bool(draft.pictures)}
+            return {"session": session, "pictured": bool(draft.pictures or draft.unread)}
         flagged = state["image"] is not None
         alongside = flagged and rules.search and rules.draft_with_candidates
         if alongside and session.begin_draft():

@@ -53,6 +53,8 @@ def post_evaluate(
         read = not rules.passes_unread(state["image"])
         response = (yield from _evaluate_draft(response_evaluator, draft, rules)) if read else None
         drawn = yield from evaluate_images(image_evaluator, draft.pictures, rules)
+        if draft.unread is not None:
+            drawn.append(Evaluation.unscored(rules.image_threshold, draft.unread))
         halts = [halt_if_unscored(response, rules, "The answer", "refused")]
         halts += [
             halt_if_unscored(one, rules, "A picture of the answer", "refused") for one in drawn

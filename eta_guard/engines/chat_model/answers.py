@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from langchain_core.messages import AIMessage
+from PIL.Image import Image
 
+from eta_guard.errors import InputError
 from eta_guard.protocols import Completion, FinishReason, Generation
 from eta_guard.request.conversation import pictures_in
 
@@ -24,20 +26,23 @@ def completion(message: AIMessage, generation: Generation) -> Completion:
     Args:
         message: Of a chat model.
         generation: Has the stop texts, for a model that does not know them.
-
-    Raises:
-        InputError: It shows something that cannot be read.
     """
     said = str(message.text)
     text = generation.cut(said)
-    pictures = pictures_in(message)
-    silent = not (said.strip() or message.tool_calls or pictures)
+    pictures: tuple[Image, ...] = ()
+    unread = None
+    try:
+        pictures = pictures_in(message)
+    except InputError as error:
+        unread = error.message
+    silent = not (said.strip() or message.tool_calls or pictures or unread)
     return Completion(
         text,
         finish_reason(message),
         tuple(message.tool_calls),
         message=message if text == said else None,
         pictures=pictures,
+        unread=unread,
         refused=silent and _refuses(message),
     )
 

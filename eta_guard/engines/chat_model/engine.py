@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding
 
 from eta_guard.engines.chat_model.session import Asked, ChatModelSession
@@ -112,7 +113,10 @@ class ChatModelEngine:
         return ChatModelSession(model, conversation, generation)
 
     def count_tokens(self, messages: Sequence[BaseMessage]) -> int:
-        """Tokens of messages, by the model's own count."""
+        """Tokens of messages, by the model's own count; LangChain's estimate if it has none."""
+        own = type(self._first).get_num_tokens_from_messages
+        if own is BaseChatModel.get_num_tokens_from_messages:
+            return count_tokens_approximately(messages)
         return self._first.get_num_tokens_from_messages(list(messages))
 
     def answering(self, asked: dict[str, Any]) -> Runnable[Any, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from PIL.Image import Image
 
 from eta_guard.engines.local.tool_calls import check_tools
 from eta_guard.errors import InputError, UnsupportedModelError
@@ -70,6 +71,18 @@ def model_inputs(
             hint="Use the roles, and the order of roles, that the model was trained on.",
         ) from error
     return dict(inputs)
+
+
+def text_tokens(processor: Any, text: str) -> int:
+    """How many tokens a text is, without those that begin or end a whole."""
+    return len(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def picture_tokens(processor: Any, pixels: Image) -> int:
+    """How many tokens a model is shown for a picture."""
+    mark = getattr(processor, "image_token", "<image>")
+    alone = processor(text=[mark], images=[pixels], add_special_tokens=False, return_tensors="pt")
+    return int(alone["input_ids"].shape[1])
 
 
 def _message(turn: Turn, plain: PlainText) -> dict[str, Any]:

@@ -8,16 +8,18 @@ knows nothing of thresholds, of scores, or of the graph.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from langchain_core.messages import BaseMessage
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 
 from eta_guard import counts
 from eta_guard.engines.local import alternating_mapping as mapping
 from eta_guard.engines.local import probe
 from eta_guard.engines.local.batch_reader import BatchReader
-from eta_guard.engines.local.chat_template import model_inputs
+from eta_guard.engines.local.chat_template import model_inputs, picture_tokens, text_tokens
 from eta_guard.engines.local.compiled import CompiledDecoding
 from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.session import LocalSession
@@ -32,8 +34,9 @@ from eta_guard.loading import (
     weights_fingerprint,
 )
 from eta_guard.protocols import Generation
-from eta_guard.request.conversation import Conversation
+from eta_guard.request.conversation import Conversation, read_conversation
 from eta_guard.request.presentation import AS_IT_IS, Presentation
+from eta_guard.request.reading import Reading
 
 logger = logging.getLogger(__name__)
 
@@ -162,6 +165,24 @@ class LocalEngine:
         reader = TreeReader if self._shares_a_row else BatchReader
         prompt: list[int] = inputs["input_ids"][0].tolist()
         return LocalSession(self.running, reader(self.running, inputs), prompt, generation)
+
+    def count_tokens(self, messages: Sequence[BaseMessage]) -> int:
+        """Tokens of messages: of their texts, and as many as the processor makes of each picture.
+
+        What the chat template writes around them is not counted.
+
+        Args:
+            messages: Any; the last one need not be there to be answered. What cannot be read in
+                them counts nothing.
+        """
+        conversation = read_conversation(messages, Reading(unreadable="keep"))
+        parts = [part for turn in conversation.turns for part in turn.parts]
+        return sum(
+            text_tokens(self.processor, part)
+            if isinstance(part, str)
+            else picture_tokens(self.processor, part.pixels)
+            for part in parts
+        )
 
     @property
     def calls_tools(self) -> bool:

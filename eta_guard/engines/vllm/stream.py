@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eta_guard.errors import EngineError
+from eta_guard.errors import ContextLengthError, EngineError, EtaGuardError
 from eta_guard.protocols import FinishReason
 
 _FAILED = {"abort", "error"}
 _QUOTED = 16
 """Characters in a row that make an error message a quotation of the answer so far."""
+_TOO_LONG = re.compile(r"maximum (context|model) length", re.IGNORECASE)
 _LONGEST = 500
 
 
@@ -133,7 +135,7 @@ def read_events(chunks: Iterable[bytes], secret: str) -> Iterator[dict[str, Any]
     raise broken_off()
 
 
-def refusal(body: Any, secret: str, status: int | None = None) -> EngineError:
+def refusal(body: Any, secret: str, status: int | None = None) -> EtaGuardError:
     """The error for what the server says in place of an answer.
 
     Args:
@@ -146,6 +148,11 @@ def refusal(body: Any, secret: str, status: int | None = None) -> EngineError:
     said = str(found.get("message", found) if isinstance(found, Mapping) else found).strip()
     if _quotes(said, secret):
         said = "its message is withheld, since it quotes the answer so far"
+    if _TOO_LONG.search(said):
+        return ContextLengthError(
+            f"The conversation is too long for the server: {said[:_LONGEST].rstrip('.')}.",
+            hint="Shorten the conversation, or serve the model with a larger --max-model-len.",
+        )
     code = "" if status is None else f" with status {status}"
     return EngineError(
         f"The server refused{code}: {said[:_LONGEST] or 'no message'}.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from PIL import Image
 
@@ -435,8 +436,11 @@ def test_a_server_that_does_not_answer_is_an_error(failure: Exception) -> None:
 
 
 def test_what_the_server_says_against_a_request_is_told() -> None:
+    server = failing(refuses("The value of 'n' is not supported."))
+    with pytest.raises(EngineError, match="status 400: The value of 'n'"):
+        opened(server).answer()
     server = failing(refuses("This model's maximum context length is 4096 tokens."))
-    with pytest.raises(EngineError, match="status 400: This model's maximum context length"):
+    with pytest.raises(ContextOverflowError, match="maximum context length is 4096 tokens"):
         opened(server).answer()
     with pytest.raises(EngineError, match="status 502: Bad gateway"):
         opened(failing(httpx.Response(502, text="Bad gateway"))).answer()
