@@ -91,6 +91,8 @@ class Provider:
     url: str = ""
     bodies: list[bytes] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
+    next: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """Statuses and bodies of the answers to come, before it answers as always."""
 
     def sent(self) -> list[Any]:
         """The bodies since the last call, parsed."""
@@ -139,12 +141,14 @@ def provider() -> Iterator[Provider]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            path = self.path.partition("?")[0]
+            status, reply = 200, next(v for end, v in REPLIES.items() if path.endswith(end))
             with played.lock:
                 played.bodies.append(body)
-            path = self.path.partition("?")[0]
-            reply = next(value for end, value in REPLIES.items() if path.endswith(end))
+                if played.next:
+                    status, reply = played.next.pop(0)
             content = json.dumps(reply).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
