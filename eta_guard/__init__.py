@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eta_guard.context_length import ContextLengthError
     from eta_guard.engines.chat_model.engine import ChatModelEngine
     from eta_guard.engines.local.engine import LocalEngine
     from eta_guard.engines.vllm.engine import VllmEngine
     from eta_guard.errors import (
-        ContextLengthError,
         EngineError,
         EtaGuardError,
         EvaluationError,
@@ -42,7 +42,7 @@ _HOMES = {
     "ChatLocalVLM": "local_vlm",
     "ChatModelEngine": "engines.chat_model.engine",
     "ClipImageEvaluator": "evaluators.clip",
-    "ContextLengthError": "errors",
+    "ContextLengthError": "context_length",
     "Engine": "protocols",
     "EngineError": "errors",
     "EtaGuard": "guard",

@@ -5,7 +5,7 @@
     EtaGuardError
     ├── InputError               the request cannot be read
     │   ├── ImageInputError      an image in it cannot be read, or may not be fetched
-    │   └── ContextLengthError   it is longer than the model's context
+    │   └── ContextLengthError   it is longer than the model's context (in ``context_length``)
     ├── PolicyError              a policy field, file or override is not valid
     ├── ModelLoadError           weights cannot be loaded, or are of another kind than asked for
     │   └── MissingWeightsError  they are neither here nor to be had from the model hub
@@ -20,8 +20,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
-
-from langchain_core.exceptions import ContextOverflowError
 
 
 class EtaGuardError(Exception):
@@ -51,14 +49,6 @@ class InputError(EtaGuardError, ValueError):
 
 class ImageInputError(InputError):
     """An image in the request is damaged, of an unknown form, or stands elsewhere."""
-
-
-class ContextLengthError(InputError, ContextOverflowError):
-    """The conversation leaves no room in the model's context.
-
-    It is LangChain's ``ContextOverflowError`` as well, for those who shorten a history and ask
-    again.
-    """
 
 
 class PolicyError(EtaGuardError, ValueError):

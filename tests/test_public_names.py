@@ -12,6 +12,7 @@ import pytest
 
 import eta_guard
 from eta_guard import errors
+from eta_guard.context_length import ContextLengthError
 from eta_guard.errors import EtaGuardError, MissingWeightsError
 
 SOURCE = Path(eta_guard.__file__).read_text("utf-8")
@@ -84,11 +85,8 @@ def test_other_names_are_attribute_errors() -> None:
 
 
 def tree() -> list[type[EtaGuardError]]:
-    return [
-        found
-        for found in vars(errors).values()
-        if isinstance(found, type) and issubclass(found, EtaGuardError)
-    ]
+    found = [*vars(errors).values(), ContextLengthError]
+    return [one for one in found if isinstance(one, type) and issubclass(one, EtaGuardError)]
 
 
 def test_every_error_is_public_and_drawn() -> None:

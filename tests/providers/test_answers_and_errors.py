@@ -158,7 +158,7 @@ DOWN = (503, {"error": {"message": "down", "type": "api_error", "code": 503}})
 LONG = {
     "openai chat": (
         400,
-        {"error": {"message": "context_length_exceeded: too long", "type": "x", "code": "context_length_exceeded"}},
+        {"error": {"message": "context_length_exceeded: too long", "type": "x"}},
     ),
     "anthropic": (
         400,

@@ -8,13 +8,14 @@ from langchain_core.messages import ToolCall
 from transformers import LogitsProcessor
 
 from eta_guard import counts
+from eta_guard.context_length import ContextLengthError
 from eta_guard.engines.local.batch_reader import BatchReader
 from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.engines.local.stopping import RowEnd, RowEnds
 from eta_guard.engines.local.tool_calls import read_calls
 from eta_guard.engines.local.tree_reader import TreeReader
-from eta_guard.errors import ContextLengthError, EngineError
+from eta_guard.errors import EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.text.following import Follower
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eta_guard.errors import ContextLengthError, EngineError, EtaGuardError
+from eta_guard.context_length import ContextLengthError
+from eta_guard.errors import EngineError, EtaGuardError
 from eta_guard.protocols import FinishReason
 
 _FAILED = {"abort", "error"}
