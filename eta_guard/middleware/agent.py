@@ -95,6 +95,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         *,
         on_flagged: Literal["repair", "interrupt"] = "repair",
         name: str | None = None,
+        hide_drafts: bool = False,
     ) -> None:
         """Takes evaluators that are loaded.
 
@@ -108,6 +109,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                 interrupt's value has the scores and the answer, and ``Command(resume=...)`` takes
                 ``"approve"``, ``"reject"`` or ``{"decision": "edit", "answer": "..."}``.
             name: Tells this guard from another one in the same agent.
+            hide_drafts: Keep drafts and candidates out of traces.
 
         Raises:
             ValueError: ``on_flagged`` is neither.
@@ -122,6 +124,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         self.response_evaluator = response_evaluator
         self.on_flagged = on_flagged
         self._name = name or type(self).__name__
+        self._hide_drafts = hide_drafts
         self._guarded: list[tuple[BaseChatModel, GuardedModel]] = []
 
     @property
@@ -148,6 +151,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                 image_evaluator=self.image_evaluator,
                 response_evaluator=self.response_evaluator,
                 policy=self.policy,
+                hide_drafts=self._hide_drafts,
             )
             # To compile a graph takes longer than to run it; an agent seldom has more models.
             _ = known.graph
@@ -166,6 +170,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         dtype: torch.dtype | None = None,
         on_flagged: Literal["repair", "interrupt"] = "repair",
         name: str | None = None,
+        hide_drafts: bool = False,
     ) -> EtaGuardMiddleware:
         """Loads the two evaluators of an assembly; the chat model is the agent's.
 
@@ -178,12 +183,15 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
             dtype: Of the reward model; its own default without it.
             on_flagged: As for the class itself.
             name: Likewise.
+            hide_drafts: Likewise.
 
         Raises:
             ModelLoadError: Weights are missing; it says which, and how to get them.
         """
         parts = load_evaluators(assembly, clip=clip, reward=reward, device=device, dtype=dtype)
-        return cls(**parts, policy=policy, on_flagged=on_flagged, name=name)
+        return cls(
+            **parts, policy=policy, on_flagged=on_flagged, name=name, hide_drafts=hide_drafts
+        )
 
     def before_agent(
         self, state: GuardedAgentState, runtime: Runtime[Any]

@@ -184,3 +184,17 @@ def test_a_trace_has_every_call_in_one_tree(tools: list[Any]) -> None:
     assert models["GuardedModel"] == 1
     assert models["FakeChat"] == 4  # the draft and three candidates
     assert {"pre_evaluate", "generate", "best_of_n", "respond"} <= models.keys()
+
+
+def test_drafts_and_candidates_can_be_kept_out_of_it() -> None:
+    for hide in (False, True):
+        tracer = Tracer()
+        made = agent(settings={"hide_drafts": hide})
+        made.invoke(asked(), {"callbacks": [tracer]})
+        waiting, told = list(tracer.roots), ""
+        while waiting:
+            run_ = waiting.pop()
+            waiting += run_.child_runs
+            told += repr([run_.inputs, run_.outputs, run_.extra])
+        assert [canary in told for canary in ("DRAFT", "seed 1010")] == [not hide] * 2
+        assert KEPT in told

@@ -155,7 +155,7 @@ def test_and_one_for_the_middleware_around(played: Provider, kind: str) -> None:
 BUSY = (429, {"error": {"message": "busy", "type": "rate_limit", "code": 429}})
 KEY = (401, {"error": {"message": "no such key", "type": "authentication_error", "code": 401}})
 DOWN = (503, {"error": {"message": "down", "type": "api_error", "code": 503}})
-LONG = {
+LONG: dict[str, tuple[int, dict[str, Any]]] = {
     "openai chat": (
         400,
         {"error": {"message": "context_length_exceeded: too long", "type": "x"}},
