@@ -83,15 +83,16 @@ class ChatModelSession:
         """The plain answer, each chunk of which is shown as it comes."""
 
         def stream(config: RunnableConfig) -> AIMessage:
-            call = self._plain()
-            whole = _Whole(self, show)
+            call, whole = self._plain(), _Whole(self, show)
             while True:
+                sent = self._model.refused.less(call.asked)
                 try:
-                    for chunk in self._made(call).stream(call.messages, config, **self._stops()):
+                    chunks = call.make(sent).stream(call.messages, config, **self._stops())
+                    for chunk in chunks:
                         whole.add(chunk)
                     return whole.message
                 except Exception as error:
-                    if whole.begun or not self._refused(error, call):
+                    if whole.begun or not self._model.refused.learns(error, sent):
                         raise
 
         return self._answered(apart(stream))
@@ -100,16 +101,16 @@ class ChatModelSession:
         """Does as ``answer_in_chunks``."""
 
         async def stream(config: RunnableConfig) -> AIMessage:
-            call = self._plain()
-            whole = _Whole(self, show)
+            call, whole = self._plain(), _Whole(self, show)
             while True:
+                sent = self._model.refused.less(call.asked)
                 try:
-                    chunks = self._made(call).astream(call.messages, config, **self._stops())
+                    chunks = call.make(sent).astream(call.messages, config, **self._stops())
                     async for chunk in chunks:
                         whole.add(chunk)
                     return whole.message
                 except Exception as error:
-                    if whole.begun or not self._refused(error, call):
+                    if whole.begun or not self._model.refused.learns(error, sent):
                         raise
 
         return self._answered(await aapart(stream))
@@ -173,30 +174,25 @@ class ChatModelSession:
         stop = list(self._generation.stop)
         return {"stop": stop} if stop else {}
 
-    def _made(self, call: _Call) -> Runnable[Any, Any]:
-        return call.make(self._model.refused.less(call.asked))
-
-    def _refused(self, error: Exception, call: _Call) -> bool:
-        refused = self._model.refused
-        return refused.learns(error, refused.less(call.asked))
-
     def _ask(self, call: _Call, config: RunnableConfig) -> AIMessage:
         while True:
+            sent = self._model.refused.less(call.asked)
             try:
-                found: AIMessage = self._made(call).invoke(call.messages, config, **self._stops())
+                found: AIMessage = call.make(sent).invoke(call.messages, config, **self._stops())
                 return found
             except Exception as error:
-                if not self._refused(error, call):
+                if not self._model.refused.learns(error, sent):
                     raise
 
     async def _aask(self, call: _Call, config: RunnableConfig) -> AIMessage:
         while True:
+            sent = self._model.refused.less(call.asked)
             try:
-                model = self._made(call)
+                model = call.make(sent)
                 found: AIMessage = await model.ainvoke(call.messages, config, **self._stops())
                 return found
             except Exception as error:
-                if not self._refused(error, call):
+                if not self._model.refused.learns(error, sent):
                     raise
 
     def _tried(self, call: _Call, config: RunnableConfig) -> AIMessage | BaseException:

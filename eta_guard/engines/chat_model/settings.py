@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -44,28 +45,32 @@ class Refused:
     def __init__(self) -> None:
         """Begins with none."""
         self._names: frozenset[str] = frozenset()
+        self._lock = Lock()
 
     def less(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The settings without those that were refused."""
         return {name: value for name, value in asked.items() if name not in self._names}
 
-    def learns(self, error: Exception, asked: Mapping[str, Any]) -> bool:
+    def learns(self, error: Exception, sent: Mapping[str, Any]) -> bool:
         """Whether an error refuses some of the settings, which are then left out from now on.
+
+        Calls that are under way at once may each be refused the same.
 
         Args:
             error: Of the provider, or of the client that speaks with it.
-            asked: The settings that were sent.
+            sent: The settings that this call was made with.
         """
-        refused = {name for name in asked if _refuses(error, name)} - self._names
-        if not refused:
-            return False
-        self._names |= refused
-        logger.warning(
-            "The model refuses %s (%s); it is asked without from now on.",
-            ", ".join(sorted(refused)),
-            type(error).__name__,
-        )
-        return True
+        refused = {name for name in sent if _refuses(error, name)}
+        with self._lock:
+            new = refused - self._names
+            self._names |= refused
+        if new:
+            logger.warning(
+                "The model refuses %s (%s); it is asked without from now on.",
+                ", ".join(sorted(new)),
+                type(error).__name__,
+            )
+        return bool(refused)
 
 
 def _refuses(error: Exception, name: str) -> bool:
