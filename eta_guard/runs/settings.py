@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
 
-_STANDARD = {"timeout", "max_retries"}
+_STANDARD = {"timeout", "max_retries", "api_key", "base_url"}
 """LangChain's standard parameters of a chat model that are about asking over a network."""
 
 
