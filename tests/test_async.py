@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, cast
 
@@ -35,6 +36,10 @@ class AsyncOnly(BaseChatModel):
     cancelled: Any = Field(default_factory=list)
     threads: Any = Field(default_factory=set)
     latency: float = 0.05
+    together: Any = Field(default_factory=dict)
+    """Calls of a kind that wait for each other, however slow the machine: none ends before so many
+    are under way."""
+    complete: Any = Field(default_factory=lambda: defaultdict(asyncio.Event))
     seed: int | None = None
     temperature: float | None = None
 
@@ -57,7 +62,10 @@ class AsyncOnly(BaseChatModel):
         self.calls.append(kind)
         self.now[kind] = self.now.get(kind, 0) + 1
         self.most[kind] = max(self.most.get(kind, 0), self.now[kind])
+        if self.now[kind] >= self.together.get(kind, 0):
+            self.complete[kind].set()
         try:
+            await self.complete[kind].wait()
             await asyncio.sleep(self.latency)
         except asyncio.CancelledError:
             self.cancelled.append(kind)
@@ -103,7 +111,7 @@ def guard_of(model: BaseChatModel, **policy: Any) -> EtaGuard:
 
 
 async def test_all_drafts_are_under_way_at_once_and_then_all_candidates() -> None:
-    model = AsyncOnly(latency=0.3)
+    model = AsyncOnly(together={"draft": REQUESTS, "candidate": REQUESTS * CANDIDATES})
     guard = guard_of(model)
     threads = 0
 
@@ -114,7 +122,9 @@ async def test_all_drafts_are_under_way_at_once_and_then_all_candidates() -> Non
             await asyncio.sleep(0.01)
 
     watching = asyncio.create_task(watch())
-    replies = await asyncio.gather(*(guard.ainvoke([question(UNSAFE)]) for _ in range(REQUESTS)))
+    async with asyncio.timeout(60):
+        asking = (guard.ainvoke([question(UNSAFE)]) for _ in range(REQUESTS))
+        replies = await asyncio.gather(*asking)
     watching.cancel()
     assert [verdict_of(reply).decision for reply in replies] == ["aligned"] * REQUESTS
     assert model.most == {"draft": REQUESTS, "candidate": REQUESTS * CANDIDATES}

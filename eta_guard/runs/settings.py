@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 logger = logging.getLogger(__name__)
 
-_STANDARD = {"timeout", "max_retries", "api_key", "base_url"}
-"""LangChain's standard parameters of a chat model that are about asking over a network."""
+_STANDARD = {"timeout", "max_retries", "api_key", "base_url", "streaming"}
+"""LangChain's standard parameters of a chat model that are about how it asks over a network."""
 
 
 def check_settings(model: type[BaseModel], names: Iterable[str]) -> None:
