@@ -135,7 +135,9 @@ def test_configurable_fields_are_kept() -> None:
     assert model.calls[0][1]["temperature"] == 0.3
 
 
-@pytest.mark.parametrize("wrong", ["gpt", 3, FakeChat() | StrOutputParser()], ids=str)
+@pytest.mark.parametrize(
+    "wrong", ["gpt", 3, FakeChat() | StrOutputParser()], ids=["text", "number", "chain"]
+)
 def test_what_is_no_chat_model_is_refused_with_what_to_do(wrong: Any) -> None:
     with pytest.raises(UnsupportedModelError, match=r"prompt \| guard \| parser"):
         ChatModelEngine(wrong)
