@@ -116,6 +116,9 @@ class Completion:
     message: AIMessage | None = field(default=None, repr=False)
     """The answer as a chat model sent it, for an engine that asks one: what passes goes out as it
     came, with all that providers put beside text and calls."""
+    beside: tuple[str, ...] = field(default=(), repr=False)
+    """What else the model wrote in ``message``: reasoning, calls that cannot be parsed, calls of
+    the provider's own tools. It goes out with the text, so it is evaluated like it."""
     pictures: tuple[Image, ...] = field(default=(), repr=False)
     """Pictures that the answer shows, as the evaluators of images take them. They are evaluated
     like those of the user."""
@@ -131,7 +134,8 @@ class Completion:
             json.dumps({"name": call["name"], "args": call["args"]}, ensure_ascii=False)
             for call in self.tool_calls
         )
-        return calls if calls and not self.text.strip() else (self.text, *calls)
+        others = (*calls, *self.beside)
+        return others if others and not self.text.strip() else (self.text, *others)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from langchain_core.messages import AIMessage
 from PIL.Image import Image
 
+from eta_guard.engines.chat_model.words import words_of
 from eta_guard.errors import InputError
 from eta_guard.protocols import Completion, FinishReason, Generation
 from eta_guard.request.conversation import pictures_in
@@ -18,6 +22,14 @@ _REFUSING = {
     "recitation",
 } | {"safety", "image_safety", "prohibited_content", "blocklist", "spii"}
 _REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+
+_EVALUATED_ELSEWHERE = (
+    {"text", "tool_call", "tool_call_chunk", "invalid_tool_call", "refusal"}
+    | {"image", "audio", "video", "file"}
+    | {"server_tool_result"}
+)
+"""Blocks whose words are not the model's further ones: its text and calls, what is read as a
+picture, and what a tool returned, which is no more its answer than a message of a tool is."""
 
 
 def completion(message: AIMessage, generation: Generation) -> Completion:
@@ -35,15 +47,21 @@ def completion(message: AIMessage, generation: Generation) -> Completion:
         pictures = pictures_in(message)
     except InputError as error:
         unread = error.message
-    silent = not (said.strip() or message.tool_calls or pictures or unread)
+    beside = tuple(_beside(message))
+    refusing = _refuses(message)
+    silent = not (said.strip() or message.tool_calls or pictures or unread or beside)
+    if refusing and not silent:
+        beside += tuple(_words_of_refusal(message))
+    whole = text == said
     return Completion(
         text,
         finish_reason(message),
         tuple(message.tool_calls),
-        message=message if text == said else None,
+        message=message if whole else None,
+        beside=beside if whole else (),
         pictures=pictures,
         unread=unread,
-        refused=silent and _refuses(message),
+        refused=silent and refusing,
     )
 
 
@@ -61,15 +79,39 @@ def _reasons(message: AIMessage) -> set[str]:
 
 
 def _refuses(message: AIMessage) -> bool:
-    """Whether a message without an answer says that the model, or its provider, declines.
+    """Whether a message says that the model, or its provider, declines.
 
-    Providers report it each in their own way; LangChain's ``refusal`` block is one of them.
+    LangChain's ``refusal`` block tells it of the providers that LangChain knows; others report it
+    each in their own way.
     """
-    blocks = message.content if isinstance(message.content, list) else []
     feedback = message.response_metadata.get("prompt_feedback") or {}
     return (
-        any(isinstance(block, dict) and block.get("type") == "refusal" for block in blocks)
+        any(block["type"] == "refusal" for block in message.content_blocks)
         or bool(message.additional_kwargs.get("refusal"))
         or bool(_REFUSING & _reasons(message))
         or (isinstance(feedback, dict) and bool(feedback.get("block_reason")))
     )
+
+
+def _words_of_refusal(message: AIMessage) -> Iterator[str]:
+    """What a refusal says that stands beside something else, and so is evaluated with it."""
+    blocks = [block for block in message.content_blocks if block["type"] == "refusal"]
+    for told in blocks or [message.additional_kwargs.get("refusal")]:
+        if words := words_of(told):
+            yield words
+
+
+def _beside(message: AIMessage) -> Iterator[str]:
+    """What the model wrote beside its text and its calls."""
+    known = {call["id"] for call in message.tool_calls}
+    for block in message.content_blocks:
+        if block["type"] in _EVALUATED_ELSEWHERE:
+            continue
+        value: Mapping[str, Any] = block["value"] if block["type"] == "non_standard" else block
+        if known & {value.get("id"), value.get("call_id")}:
+            continue
+        if words := words_of(value):
+            yield words
+    unparsed = [message.additional_kwargs.get("function_call")]
+    unparsed += [[call["name"], call["args"]] for call in message.invalid_tool_calls]
+    yield from filter(None, map(words_of, unparsed))
