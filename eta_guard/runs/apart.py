@@ -76,7 +76,7 @@ def _alone() -> tuple[RunnableConfig, contextvars.Context]:
     context.run(var_child_runnable_config.set, None)
     for variable, *_ in _configure_hooks:
         handler = variable.get()
-        if handler is not None and not traces(handler):
+        if handler is not None and (_hiding.get() or not traces(handler)):
             context.run(variable.set, None)
     return {"callbacks": told, "configurable": chosen}, context
 
