@@ -14,6 +14,9 @@ BEGIN = "Begin your answer with exactly these words, and go on from there: {text
 """How a model without assistant prefill is told the beginning of its answer."""
 TOOL_RESULT = "A tool returned:"
 
+_STOPS = ",.:;!?"
+_CLOSING = "[\"'*_”’]{0,3}"
+
 _USERS_PICTURES = {"image", "image_url", "input_image"}
 """Blocks that stand in a user's message with every model that knows them."""
 
@@ -93,15 +96,21 @@ def _block_of(picture: Picture, conversation: Conversation) -> Any:
 def continuation(begun: str, answer: str) -> str:
     """What an answer adds to the text with which it was told to begin.
 
-    Models say it again in other letters, in quotes or in bold; one that does not say it at all goes
-    on after a comma.
+    Models say it again in other letters, in quotes or in bold, with another mark at its end; one
+    that does not say it at all goes on after a comma.
     """
     answer, begun = answer.strip(), begun.rstrip()
     if not answer or not begun:
         return answer
+    bare = begun.rstrip(_STOPS) or begun
+    words = r"\s+".join(map(re.escape, bare.split()))
     said_again = re.match(
-        rf"[\W_]{{0,4}}{re.escape(begun)}(?!\w)(?P<mark>[\"'*_”’]{{0,3}})", answer, re.IGNORECASE
+        rf"(?P<opened>[\W_]{{1,4}})?{words}(?!\w)"
+        rf"(?(opened){_CLOSING})(?P<stop>[{_STOPS}]?)(?(opened){_CLOSING})",
+        answer,
+        re.IGNORECASE,
     )
     if said_again:
-        return answer[said_again.end() :]
+        stop = said_again["stop"] if bare == begun else ""
+        return stop + answer[said_again.end() :]
     return f", {answer}" if begun[-1].isalnum() else f" {answer}"

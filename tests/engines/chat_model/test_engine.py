@@ -268,6 +268,9 @@ def test_candidates_stand_in_the_order_of_their_seeds() -> None:
         (f'"{PREFIX.lower()}", he says.', ", he says."),
         (f"{PREFIX}s say so.", f", {PREFIX}s say so."),
         ("I will not.", ", I will not."),
+        (f"**{PREFIX},** I will not.", ", I will not."),
+        (f"{PREFIX}'s view: no.", "'s view: no."),
+        (PREFIX.replace(" ", "\n") + ", no.", ", no."),
         (PREFIX, ""),
         (" ", ""),
     ],
@@ -279,6 +282,22 @@ def test_an_answer_that_does_not_begin_as_told_gets_the_beginning(
     session.prefill(PREFIX)
     assert [one.text for one in session.propose(1, SAMPLING)] == [continuation]
     assert session.finish().text == PREFIX + continuation
+
+
+@pytest.mark.parametrize(
+    ("answer", "continuation"),
+    [
+        (f"{PREFIX}, no.", " no."),
+        (f"{PREFIX.lower()} I will not.", " I will not."),
+        (f'"{PREFIX}", I will not.', " I will not."),
+        (f"> {PREFIX}. No.", " No."),
+        ("I will not.", " I will not."),
+    ],
+)
+def test_a_mark_at_the_end_of_the_beginning_stands_once(answer: str, continuation: str) -> None:
+    session = opened(answering(answer))
+    session.prefill(f"{PREFIX},")
+    assert [one.text for one in session.propose(1, SAMPLING)] == [continuation]
 
 
 def test_a_search_taken_up_again_goes_on_after_what_was_accepted() -> None:
