@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -258,6 +259,45 @@ def test_a_setting_that_an_api_does_not_know_is_left_out(played: Provider) -> No
     assert len(bodies) == 1 + GuardPolicy().candidates
     assert not any("seed" in body for body in bodies)
     assert [body.get("temperature") for body in bodies[1:]] == [1.0] * 5
+
+
+def refusing(words: str) -> tuple[int, dict[str, Any]]:
+    status = {"code": 400, "status": "INVALID_ARGUMENT", "type": "invalid_request_error"}
+    return (400, {"type": "error", "error": {"message": words, **status}})
+
+
+PATHS = {
+    "openai chat": "completions",
+    "openai responses": "responses",
+    "anthropic": "messages",
+    "google": "generateContent",
+}
+
+
+@of_each
+def test_a_setting_that_a_provider_refuses_is_left_out(played: Provider, kind: str) -> None:
+    guard = guarded(played.model(kind), score=-1.0, on_unrepaired="return")
+    draft = next(v for end, v in REPLIES.items() if end.strip(":/").endswith(PATHS[kind]))
+    played.next = [(200, draft), refusing("`temperature` is deprecated for this model.")]
+    reply = guard.invoke([question(UNSAFE)])
+    assert "failed_candidates" not in verdict_of(reply).counts
+    played.sent()
+    guard.invoke([question(UNSAFE)])
+    bodies = played.sent()
+    assert len(bodies) == 1 + GuardPolicy().candidates
+    assert "temperature" not in repr(bodies)
+
+
+@of_each
+def test_a_conversation_that_is_too_long_is_no_refused_setting(played: Provider, kind: str) -> None:
+    guard = guarded(played.model(kind)).model_copy(update={"max_tokens": 20})
+    played.next = [refusing("input length and `max_tokens` exceed context limit: 3 + 20 > 4")]
+    with pytest.raises(Exception, match="exceed context limit"):
+        guard.invoke([question(SAFE)])
+    guard.invoke([question(SAFE)])
+    first, second = played.sent()
+    assert first == second
+    assert "20" in re.findall(r"(?i:max\w*tokens)': (\d+)", str(first))
 
 
 def test_anthropic_is_sent_a_temperature_or_top_p(played: Provider) -> None:

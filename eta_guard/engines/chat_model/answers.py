@@ -95,10 +95,8 @@ def _refuses(message: AIMessage) -> bool:
 
 def _words_of_refusal(message: AIMessage) -> Iterator[str]:
     """What a refusal says that stands beside something else, and so is evaluated with it."""
-    blocks = [block for block in message.content_blocks if block["type"] == "refusal"]
-    for told in blocks or [message.additional_kwargs.get("refusal")]:
-        if words := words_of(told):
-            yield words
+    told = [words_of(block) for block in message.content_blocks if block["type"] == "refusal"]
+    yield from filter(None, told or [words_of(message.additional_kwargs.get("refusal"))])
 
 
 def _beside(message: AIMessage) -> Iterator[str]:

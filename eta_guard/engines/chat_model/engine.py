@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel
@@ -11,9 +12,10 @@ from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableBinding
 
+from eta_guard.engines.chat_model.asking import Asking
 from eta_guard.engines.chat_model.session import Asked, ChatModelSession
 from eta_guard.engines.chat_model.settings import Refused, fields_of
-from eta_guard.engines.chat_model.wrapped import models_in, rebuilt
+from eta_guard.engines.chat_model.wrapped import Rebuilding, models_in
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.protocols import Generation
 from eta_guard.request.conversation import Conversation
@@ -109,7 +111,7 @@ class ChatModelEngine:
     def open(self, conversation: Conversation, generation: Generation) -> ChatModelSession:
         """Begins a request; the model is asked nothing yet."""
         asked = self.bind(**generation.settings) if generation.settings else self
-        model = Asked(asked.answering, asked.repairing, self.refused)
+        model = Asked(asked.answering, asked.repairing)
         return ChatModelSession(model, conversation, generation)
 
     def count_tokens(self, messages: Sequence[BaseMessage]) -> int:
@@ -119,23 +121,28 @@ class ChatModelEngine:
             return count_tokens_approximately(messages)
         return self._first.get_num_tokens_from_messages(list(messages))
 
-    def answering(self, asked: dict[str, Any]) -> Runnable[Any, Any]:
+    def answering(self, asked: Mapping[str, Any]) -> Asking:
         """The model as it gives the plain answer."""
 
-        def made(model: BaseChatModel) -> Runnable[Any, Any]:
-            model = model.model_copy(update=fields_of(model, asked))
+        def changed(model: BaseChatModel, sent: Mapping[str, Any]) -> Runnable[Any, Any]:
+            model = model.model_copy(update=fields_of(model, sent))
             return model if self.tools is None else model.bind_tools(self.tools, **self.settings)
 
-        model = rebuilt(self.model, made, asked)
-        return model.bind(**self.settings) if self.tools is None and self.settings else model
+        def made(sent: Mapping[str, Any]) -> Runnable[Any, Any]:
+            model = Rebuilding(changed, self.refused, set(asked)).of(self.model, sent)
+            return model.bind(**self.settings) if self.tools is None and self.settings else model
 
-    def repairing(self, asked: dict[str, Any]) -> Runnable[Any, Any]:
+        return Asking(made, asked, self.refused)
+
+    def repairing(self, asked: Mapping[str, Any]) -> Asking:
         """The model as it is asked for text alone."""
 
-        def made(model: BaseChatModel) -> Runnable[Any, Any]:
-            drawn = fields_of(model, asked)
+        def changed(model: BaseChatModel, sent: Mapping[str, Any]) -> Runnable[Any, Any]:
+            drawn = fields_of(model, sent)
             # Some providers take the one or the other.
             alone = {"top_p": None} if "temperature" in drawn and hasattr(model, "top_p") else {}
             return model.model_copy(update={**drawn, **alone})
 
-        return rebuilt(self.model, made, {*asked, "top_p", *_OF_TOOLS, *_OF_FORMAT})
+        without = {*asked, "top_p", *_OF_TOOLS, *_OF_FORMAT}
+        model = Rebuilding(changed, self.refused, without)
+        return Asking(partial(model.of, self.model), asked, self.refused)

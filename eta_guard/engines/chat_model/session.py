@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import message_chunk_to_message
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ContextThreadPoolExecutor
 from langgraph.errors import GraphBubbleUp
 
 from eta_guard.counts import add
 from eta_guard.engines.chat_model.answers import completion, finish_reason
+from eta_guard.engines.chat_model.asking import Asking
 from eta_guard.engines.chat_model.messages import as_read, continuation, plainly
-from eta_guard.engines.chat_model.settings import Refused, asked_with
+from eta_guard.engines.chat_model.settings import asked_with
 from eta_guard.engines.seeds import seed_of
 from eta_guard.errors import EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Show, Watch
@@ -30,28 +31,22 @@ HIGHEST_TEMPERATURE = 1.0
 """Of candidates. Some providers accept no higher one, and without a top-k, which few of them have,
 whole answers go astray above it."""
 
-Make = Callable[[dict[str, Any]], Runnable[Any, Any]]
-"""The model, with the settings that are to be tried."""
-
 
 @dataclass(frozen=True)
 class Asked:
-    """The model as a session asks it."""
+    """The model as a session asks it, made for the settings of each call."""
 
-    answering: Make
+    answering: Callable[[Mapping[str, Any]], Asking]
     """As it gives the plain answer."""
-    repairing: Make
+    repairing: Callable[[Mapping[str, Any]], Asking]
     """As it is asked for text alone."""
-    refused: Refused
-    """Settings that its provider does not take."""
 
 
 @dataclass(frozen=True)
 class _Call:
     """One thing to ask of the model."""
 
-    make: Make
-    asked: dict[str, Any]
+    model: Asking
     messages: list[BaseMessage]
 
 
@@ -84,16 +79,9 @@ class ChatModelSession:
 
         def stream(config: RunnableConfig) -> AIMessage:
             call, whole = self._plain(), _Whole(self, show)
-            while True:
-                sent = self._model.refused.less(call.asked)
-                try:
-                    chunks = call.make(sent).stream(call.messages, config, **self._stops())
-                    for chunk in chunks:
-                        whole.add(chunk)
-                    return whole.message
-                except Exception as error:
-                    if whole.begun or not self._model.refused.learns(error, sent):
-                        raise
+            for chunk in call.model.stream(call.messages, config, **self._stops()):
+                whole.add(chunk)
+            return whole.message
 
         return self._answered(apart(stream))
 
@@ -102,16 +90,9 @@ class ChatModelSession:
 
         async def stream(config: RunnableConfig) -> AIMessage:
             call, whole = self._plain(), _Whole(self, show)
-            while True:
-                sent = self._model.refused.less(call.asked)
-                try:
-                    chunks = call.make(sent).astream(call.messages, config, **self._stops())
-                    async for chunk in chunks:
-                        whole.add(chunk)
-                    return whole.message
-                except Exception as error:
-                    if whole.begun or not self._model.refused.learns(error, sent):
-                        raise
+            async for chunk in call.model.astream(call.messages, config, **self._stops()):
+                whole.add(chunk)
+            return whole.message
 
         return self._answered(await aapart(stream))
 
@@ -156,13 +137,12 @@ class ChatModelSession:
         return self._finished(await aapart(lambda config: self._aask(self._repair(), config)))
 
     def _plain(self) -> _Call:
-        messages = as_read(self._conversation)
-        return _Call(self._model.answering, asked_with(self._generation), messages)
+        model = self._model.answering(asked_with(self._generation))
+        return _Call(model, as_read(self._conversation))
 
     def _repair(self, **drawn: float) -> _Call:
-        asked = {**asked_with(self._generation), **drawn}
-        messages = plainly(self._conversation, self._text)
-        return _Call(self._model.repairing, asked, messages)
+        model = self._model.repairing({**asked_with(self._generation), **drawn})
+        return _Call(model, plainly(self._conversation, self._text))
 
     def _candidates(self, n: int, sampling: Sampling) -> list[_Call]:
         self._round += 1
@@ -175,25 +155,10 @@ class ChatModelSession:
         return {"stop": stop} if stop else {}
 
     def _ask(self, call: _Call, config: RunnableConfig) -> AIMessage:
-        while True:
-            sent = self._model.refused.less(call.asked)
-            try:
-                found: AIMessage = call.make(sent).invoke(call.messages, config, **self._stops())
-                return found
-            except Exception as error:
-                if not self._model.refused.learns(error, sent):
-                    raise
+        return call.model.invoke(call.messages, config, **self._stops())
 
     async def _aask(self, call: _Call, config: RunnableConfig) -> AIMessage:
-        while True:
-            sent = self._model.refused.less(call.asked)
-            try:
-                model = call.make(sent)
-                found: AIMessage = await model.ainvoke(call.messages, config, **self._stops())
-                return found
-            except Exception as error:
-                if not self._model.refused.learns(error, sent):
-                    raise
+        return await call.model.ainvoke(call.messages, config, **self._stops())
 
     def _tried(self, call: _Call, config: RunnableConfig) -> AIMessage | BaseException:
         try:
@@ -224,6 +189,11 @@ class ChatModelSession:
                 failures[0]
                 if failures
                 else EngineError("No candidate was asked for.", hint="Ask for one at least.")
+            )
+        if len(self._proposed) > 1 and len({one.text for one in self._proposed}) == 1:
+            logger.warning(
+                "All %d candidates are the same; the model may take neither temperature nor seed.",
+                len(self._proposed),
             )
         return self._proposed
 

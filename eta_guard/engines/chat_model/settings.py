@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
+from langchain_core.exceptions import ContextOverflowError, ModelInvalidRequestError
 from langchain_core.language_models import BaseChatModel
 
 from eta_guard.protocols import Generation
@@ -15,8 +16,10 @@ from eta_guard.protocols import Generation
 logger = logging.getLogger(__name__)
 
 _NAMES = ("max_tokens", "temperature", "seed")
-_WORDS = {"max_tokens": r"max_(completion_|output_)?tokens"}
+_WORDS = {"max_tokens": r"max_?(completion|output)?_?tokens"}
 _UNKNOWN = re.compile(r"unexpected keyword argument '(\w+)'")
+_TOO_LONG = re.compile(r"context (limit|length|window)", re.IGNORECASE)
+"""Whoever says this names ``max_tokens`` as well, and means the conversation."""
 _REFUSING = (400, 404, 422)
 """Statuses of HTTP by which a provider says that it does not take a request as it is."""
 
@@ -30,12 +33,15 @@ def asked_with(generation: Generation) -> dict[str, Any]:
 
 def fields_of(model: BaseChatModel, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings that a model has fields for, as its fields are to be."""
-    known = {name: value for name, value in asked.items() if name in type(model).model_fields}
+    fields = type(model).model_fields
+    names = {field.alias: name for name, field in fields.items()} | {name: name for name in fields}
+    known = {names[name]: value for name, value in asked.items() if name in names}
     if (model.profile or {}).get("temperature") is False:
         known.pop("temperature", None)
-    limit = getattr(model, "max_tokens", None)
-    if "max_tokens" in known and isinstance(limit, int):
-        known["max_tokens"] = min(limit, known["max_tokens"])
+    longest = names.get("max_tokens")
+    limit = getattr(model, longest, None) if longest else None
+    if longest in known and isinstance(limit, int):
+        known[longest] = min(limit, known[longest])
     return known
 
 
@@ -74,9 +80,12 @@ class Refused:
 
 
 def _refuses(error: Exception, name: str) -> bool:
-    word = _WORDS.get(name, name)
+    word = re.compile(_WORDS.get(name, name), re.IGNORECASE)
     if isinstance(error, TypeError):
         unknown = _UNKNOWN.search(str(error))
-        return unknown is not None and re.fullmatch(word, unknown[1]) is not None
+        return unknown is not None and word.fullmatch(unknown[1]) is not None
     status = getattr(error, "status_code", None) or getattr(error, "code", None)
-    return status in _REFUSING and re.search(rf"\b{word}\b", str(error)) is not None
+    invalid = isinstance(error, ModelInvalidRequestError) or status in _REFUSING
+    if not invalid or isinstance(error, ContextOverflowError) or _TOO_LONG.search(str(error)):
+        return False
+    return re.search(rf"\b{word.pattern}\b", str(error), re.IGNORECASE) is not None

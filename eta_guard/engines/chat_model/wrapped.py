@@ -5,7 +5,9 @@ The guard changes settings of the models inside; what the wrappers do around eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -16,9 +18,9 @@ from langchain_core.runnables.configurable import (
     RunnableConfigurableAlternatives,
 )
 
+from eta_guard.engines.chat_model.asking import Asking
+from eta_guard.engines.chat_model.settings import Refused
 from eta_guard.errors import UnsupportedModelError
-
-Change = Callable[[BaseChatModel], Runnable[Any, Any]]
 
 
 def models_in(model: object) -> Iterator[BaseChatModel]:
@@ -34,32 +36,36 @@ def models_in(model: object) -> Iterator[BaseChatModel]:
         yield from models_in(inner)
 
 
-def rebuilt(model: Any, change: Change, without: Collection[str] = ()) -> Runnable[Any, Any]:
-    """The same wrappers around changed models.
+@dataclass(frozen=True)
+class Rebuilding:
+    """Makes the same wrappers around changed models."""
 
-    Args:
-        model: A chat model, or one in wrappers.
-        change: Makes another of each chat model inside.
-        without: Bound keyword arguments that would have their way over the change.
-    """
-    if isinstance(model, BaseChatModel):
-        return change(model)
-    if isinstance(model, RunnableBindingBase):
-        kept = {name: value for name, value in model.kwargs.items() if name not in without}
-        return model.model_copy(
-            update={"bound": rebuilt(model.bound, change, without), "kwargs": kept}
-        )
-    if isinstance(model, RunnableWithFallbacks):
-        first, *others = (rebuilt(inner, change, without) for inner in _inside(model))
-        return model.model_copy(update={"runnable": first, "fallbacks": others})
-    changed: dict[str, Any] = {"default": rebuilt(model.default, change, without)}
-    if isinstance(model, RunnableConfigurableAlternatives):
-        changed["alternatives"] = {
-            name: rebuilt(_made(other), change, without)
-            for name, other in model.alternatives.items()
-        }
-    copy: Runnable[Any, Any] = model.model_copy(update=changed)
-    return copy
+    change: Callable[[BaseChatModel, Mapping[str, Any]], Runnable[Any, Any]]
+    """Makes another of each chat model inside, with the settings that it is asked with."""
+    refused: Refused
+    """Settings that are left out; a wrapper with fallbacks is not told of a refusal."""
+    without: Collection[str]
+    """Bound keyword arguments that would have their way over the change."""
+
+    def of(self, model: Any, asked: Mapping[str, Any]) -> Runnable[Any, Any]:
+        """Rebuilds a chat model, or one in wrappers."""
+        if isinstance(model, BaseChatModel):
+            return self.change(model, asked)
+        if isinstance(model, RunnableBindingBase):
+            kept = {name: value for name, value in model.kwargs.items() if name not in self.without}
+            return model.model_copy(update={"bound": self.of(model.bound, asked), "kwargs": kept})
+        if isinstance(model, RunnableWithFallbacks):
+            first, *others = (
+                Asking(partial(self.of, inner), asked, self.refused) for inner in _inside(model)
+            )
+            return model.model_copy(update={"runnable": first, "fallbacks": others})
+        changed: dict[str, Any] = {"default": self.of(model.default, asked)}
+        if isinstance(model, RunnableConfigurableAlternatives):
+            changed["alternatives"] = {
+                name: self.of(_made(other), asked) for name, other in model.alternatives.items()
+            }
+        copy: Runnable[Any, Any] = model.model_copy(update=changed)
+        return copy
 
 
 def _inside(model: object) -> list[Any]:

@@ -19,7 +19,8 @@ FILTERED: Any = {"finish_reason": "content_filter"}
 
 
 def unparsed(words: str) -> Any:
-    return [InvalidToolCall(name="look", args=f'{{"at": "{words}', id="1", error=None)]
+    args = f'{{"at": "{words}'
+    return [InvalidToolCall(type="invalid_tool_call", name="look", args=args, id="1", error=None)]
 
 
 def of(provider: str) -> Any:
@@ -94,8 +95,9 @@ def test_what_nobody_can_read_is_not_scored() -> None:
 def test_a_call_is_scored_once() -> None:
     call: Any = {"type": "tool_use", "id": "1", "name": "look", "input": {"at": "it"}}
     parsed: Any = [{"name": "look", "args": {"at": "it"}, "id": "1", "type": "tool_call"}]
-    for provider in ({}, of("anthropic")):
-        message = AIMessage([SAID, call], tool_calls=parsed, response_metadata=provider)
+    known: list[Any] = [{}, of("anthropic")]
+    for told in known:
+        message = AIMessage([SAID, call], tool_calls=parsed, response_metadata=told)
         assert evaluated(message) == ("Harmless.", '{"name": "look", "args": {"at": "it"}}')
 
 

@@ -9,6 +9,7 @@ import pytest
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.exceptions import ModelRefusalError
 from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.tracers.context import collect_runs
 from pydantic import BaseModel
 
 from tests.chat_fakes import DRAFT, FakeChat, repairs, says
@@ -52,6 +53,30 @@ async def test_a_setting_that_is_refused_is_left_out_from_then_on(
         assert caplog.text.count("asked without from now on") == len(names)
         last = [asked for _, asked in model.calls[-3:]]
         assert all(asked[name] is None for asked in last for name in names)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_none_of_the_calls_that_are_refused_at_once_is_lost(asynchronous: bool) -> None:
+    guard = guarded(refusing("seed", error=TypeError))
+    given = [question(UNSAFE)]
+    verdict = verdict_of(await guard.ainvoke(given) if asynchronous else guard.invoke(given))
+    assert len(verdict.rounds[0].candidates) == 3
+    assert "failed_candidates" not in verdict.counts
+
+
+@pytest.mark.parametrize(("varied", "times"), [(True, 0), (False, 1)])
+def test_candidates_that_are_the_same_are_told_of(
+    varied: bool, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(messages: Any, settings: Any) -> AIMessage:
+        if varied or not repairs(messages):
+            return says()(messages, settings)
+        return AIMessage("CANDIDATE")
+
+    with caplog.at_level(logging.WARNING):
+        guarded(FakeChat(script=script)).invoke([question(UNSAFE)])
+    assert caplog.text.count("All 3 candidates are the same") == times
+    assert "CANDIDATE" not in caplog.text
 
 
 def test_what_is_refused_otherwise_goes_up() -> None:
@@ -154,6 +179,14 @@ def test_drafts_can_be_kept_out_of_traces() -> None:
         (root,) = tracer.roots
         assert ("DRAFT" in repr(every(root))) == (not hide)
         assert ("seed 1010" in repr(every(root))) == (not hide)
+
+
+def test_nor_are_they_collected_by_the_context() -> None:
+    for hide in (False, True):
+        guard = guarded(FakeChat()).model_copy(update={"hide_drafts": hide})
+        with collect_runs() as collected:
+            guard.invoke([question(UNSAFE)])
+        assert ("DRAFT" in repr([every(run) for run in collected.traced_runs])) == (not hide)
 
 
 def every(run: Any) -> list[Any]:

@@ -13,7 +13,7 @@ from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
-from tests.chat_fakes import FakeChat, drafts, says
+from tests.chat_fakes import FakeChat, drafts, repairs, says
 from tests.fakes import SAFE, UNSAFE, FakeImages, FakeResponses, question, verdict_of
 
 
@@ -99,6 +99,21 @@ def test_fallbacks_are_the_wrappers() -> None:
     other = failing(9).with_fallbacks([second], exceptions_to_handle=(PermissionError,))
     with pytest.raises(DownError):
         guarded(other).invoke([question(SAFE)])
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_refused_setting_is_no_reason_to_fall_back(asynchronous: bool) -> None:
+    def script(messages: Any, settings: Any) -> AIMessage:
+        if settings["seed"] is not None:
+            raise TypeError("create() got an unexpected keyword argument 'seed'")
+        return AIMessage("CANDIDATE") if repairs(messages) else AIMessage("DRAFT")
+
+    first, second = FakeChat(script=script), FakeChat(model_name="second")
+    guard = guarded(first.with_fallbacks([second]))
+    given = [question(UNSAFE)]
+    reply = await guard.ainvoke(given) if asynchronous else guard.invoke(given)
+    assert "CANDIDATE" in reply.text
+    assert second.calls == []
 
 
 def test_a_guard_falls_back_and_is_asked_again_like_any_model() -> None:
