@@ -271,7 +271,7 @@ class EtaGuard(CallAware, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        *_, reply = run_apart(self._run(messages, stop, run_manager, kwargs, "values"))
+        *_, reply = run_apart(self._run(messages, stop, run_manager, kwargs, "updates"))
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
     async def _agenerate(
@@ -281,7 +281,7 @@ class EtaGuard(CallAware, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._run(messages, stop, run_manager, kwargs, "values")
+        run = self._run(messages, stop, run_manager, kwargs, "updates")
         reply = [message async for message in arun_apart(run)][-1]
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
@@ -312,7 +312,7 @@ class EtaGuard(CallAware, BaseChatModel):
         stop: list[str] | None,
         run_manager: BaseRunManager | None,
         kwargs: dict[str, Any],
-        wanted: Literal["values", "messages"],
+        wanted: Literal["updates", "messages"],
     ) -> Run:
         """What the graph is to be run with: for the reply, or for its chunks as ``"messages"``."""
         asked = {CONFIG_KEY: kwargs.get(CONFIG_KEY)}

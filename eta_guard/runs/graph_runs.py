@@ -27,7 +27,7 @@ class Run:
     given: dict[str, Any] = field(repr=False)
     """Its input."""
     config: RunnableConfig = field(repr=False)
-    wanted: Literal["values", "messages"]
+    wanted: Literal["updates", "messages"]
     """The reply as a whole, or in chunks as they come."""
     outer: StreamWriter | None = field(default=None, repr=False)
     """Writes the ``custom`` events of the graph around the chat model, if there is one."""
@@ -55,7 +55,7 @@ def run_apart(run: Run) -> Iterator[AIMessage]:
             last = message or last
     finally:
         apart.run(parts.close)
-    if run.wanted == "values" and last:
+    if run.wanted == "updates" and last:
         yield last
 
 
@@ -83,7 +83,7 @@ async def arun_apart(run: Run) -> AsyncIterator[AIMessage]:
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
-    if run.wanted == "values" and last:
+    if run.wanted == "updates" and last:
         yield last
 
 
@@ -99,8 +99,13 @@ def _message(run: Run, mode: str, value: Any) -> AIMessage | None:
         if run.outer:
             run.outer(value)
         return None
-    found: AIMessage = value[0] if mode == "messages" else value["messages"][-1]
-    return found
+    if mode == "messages":
+        found: AIMessage = value[0]
+        return found
+    # Not the last message of the state: a provider may give a reply the id of an earlier one, which
+    # it then replaces there.
+    replies: list[AIMessage] = value.get("respond", {}).get("messages", [])
+    return replies[-1] if replies else None
 
 
 def stream_writer(config: RunnableConfig) -> StreamWriter | None:

@@ -220,3 +220,12 @@ async def test_structured_output_over_a_providers_model() -> None:
     found = whole.invoke([question(UNSAFE)])
     assert found["parsed"] is None
     assert verdict_of(found["raw"]).decision == "refused"
+
+
+async def test_a_provider_may_use_an_id_again() -> None:
+    own = AIMessage("Harmless.", id="own")
+    guard = guarded(FakeChat(script=says(own)))
+    history = [question(SAFE), AIMessage("Before.", id="own"), question(SAFE, text="And now?")]
+    assert guard.invoke(history).text == "Harmless."
+    assert (await guard.ainvoke(history)).text == "Harmless."
+    assert "".join(chunk.text for chunk in guard.stream(history)) == "Harmless."
