@@ -128,7 +128,10 @@ def quoting_nothing(error: Exception, withheld: Iterable[str]) -> Exception:
 
     if not pieces or not any(quotes(part) for one in _chain(error) for part in _parts(one)):
         return error
-    clean = type(error).__new__(type(error))
+    try:
+        clean = type(error).__new__(type(error))
+    except TypeError:  # a group of exceptions is made of them alone
+        return EngineError(f"It failed with {type(error).__name__}.", hint=WITHHELD)
     clean.__dict__.update(
         {name: _replaced(value) if quotes(value) else value for name, value in vars(error).items()}
     )
@@ -151,7 +154,9 @@ def _parts(error: BaseException) -> Iterable[object]:
     return (error, *error.args, *vars(error).values())
 
 
-def _replaced(value: object) -> str | None:
+def _replaced(value: object) -> str | list[object] | None:
+    if isinstance(value, list):  # notes are added to theirs
+        return []
     return WITHHELD if isinstance(value, str) else None
 
 

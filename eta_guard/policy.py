@@ -243,7 +243,7 @@ class GuardPolicy(BaseModel):
             PolicyError: A field is unknown or out of range.
         """
         named = {str(name): value for name, value in values.items()}
-        return GuardPolicy(**{**self.model_dump(), **named})
+        return GuardPolicy(**{**self.model_dump(exclude_unset=True), **named})
 
     @property
     def hides_earlier_images(self) -> bool:

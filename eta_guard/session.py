@@ -99,16 +99,23 @@ class GuardSession:
             self._opened = self._engine.open(self.conversation, self.generation)
         return self._opened
 
+    def opened(self) -> Steps[EngineSession]:
+        """The same, opened as a step: a local model's processor takes its time."""
+        if self._opened is None:
+            self._opened = yield from ask(self._engine.open, self.conversation, self.generation)
+        return self._opened
+
     def draft(self) -> Steps[Completion]:
         """The whole plain answer, drawn when first asked for; never one that was stopped."""
         if self._draft is None:
-            self._draft = yield from ask(self.engine.answer)
+            engine = yield from self.opened()
+            self._draft = yield from ask(engine.answer)
         return self._draft
 
     def show_draft(self, config: RunnableConfig) -> Steps[Completion]:
         """The whole plain answer, which is shown as it is drawn to those who look."""
-        engine = self.engine
         if self._draft is None and listened_to(config):
+            engine = yield from self.opened()
             # A stop text may still cut what comes in chunks.
             if isinstance(engine, AnswersInChunks) and not self.generation.stop:
                 show = self.reply.passing_on(config)
@@ -129,17 +136,19 @@ class GuardSession:
             stopped = stopped or stop(text)
             return stopped
 
-        answer = yield from ask(self.engine.answer, watch)
+        engine = yield from self.opened()
+        answer = yield from ask(engine.answer, watch)
         if stopped:
             self._stopped = answer
         else:
             self._draft = answer
         return self._stopped
 
-    def begin_draft(self) -> bool:
+    def begin_draft(self) -> Steps[bool]:
         """Has the plain answer drawn alongside the candidates, if the engine can do that."""
-        if isinstance(self.engine, AnswersAlongside):
-            self.engine.begin_answer()
+        engine = yield from self.opened()
+        if isinstance(engine, AnswersAlongside):
+            yield from ask(engine.begin_answer)
             return True
         return False
 
@@ -171,7 +180,8 @@ class GuardSession:
 
     def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> Steps[None]:
         """Begins the aligned answer, or takes it up again after ``accepted``."""
-        yield from ask(self.engine.prefill, prefix, accepted)
+        engine = yield from self.opened()
+        yield from ask(engine.prefill, prefix, accepted)
         self._aligned = prefix + "".join(candidate.text for candidate in accepted)
         # What was proposed before a resume is not known any more; the rounds keep their places.
         self.proposed = [() for _ in accepted]
@@ -207,12 +217,16 @@ class GuardSession:
         reading = _reading(policy, engine)
         made = yield from ask(cls, engine, state["messages"], generation, reading)
         _require_the_same(made.conversation.pictures, state.get("images") or ())
+        if isinstance(state, dict):
+            # For what is done with an error of this very node: it may quote what is drawn now.
+            state["session"] = made
         return made
 
 
 def digest(answer: Completion) -> str:
     """Tells an answer from others, by all of it that is evaluated, without telling it."""
-    found = hashlib.sha256(json.dumps(answer.evaluated).encode())
+    known = [answer.evaluated, answer.unread, answer.refused]
+    found = hashlib.sha256(json.dumps(known).encode())
     for picture in answer.pictures:
         found.update(repr(picture.size).encode() + picture.tobytes())
     return found.hexdigest()

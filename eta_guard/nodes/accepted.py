@@ -46,10 +46,10 @@ def _is_safe_so_far(
 ) -> Steps[bool]:
     try:
         if reply.scores is None:
-            reply.scores = evaluator.open(policy.post_prompt)
+            reply.scores = yield from ask(evaluator.open, policy.post_prompt)
         new = text[len(reply.scored) :]
         (score,) = yield from ask(reply.scores.score, [new])
-        reply.scores.accept(new)
+        yield from ask(reply.scores.accept, new)
         reply.scored = text
         return Evaluation.of_response(score, policy.response_threshold).outcome == "safe"
     except Exception as error:  # what could not be evaluated is not shown

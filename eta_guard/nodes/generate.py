@@ -33,7 +33,7 @@ def generate(*, engine: Engine, response_evaluator: ResponseEvaluator, policy: G
             return {"session": session, "pictured": bool(draft.pictures or draft.unread)}
         flagged = state["image"] is not None
         alongside = flagged and rules.search and rules.draft_with_candidates
-        if alongside and session.begin_draft():
+        if alongside and (yield from session.begin_draft()):
             return {"session": session, "drafting": True}
         margin = rules.draft_stop_margin
         if margin is None:

@@ -80,6 +80,9 @@ def _evaluate_draft(
     if draft.refused:
         threshold = policy.response_threshold
         return Evaluation(outcome="safe", score=None, threshold=threshold, reason=REFUSED)
+    # A provider's message may say nothing that is read here. An empty text scores like any other.
+    if draft.message is not None and not any(text.strip() for text in draft.evaluated):
+        return Evaluation.unscored(policy.response_threshold, "there is nothing to evaluate")
     return (yield from _evaluate(evaluator, draft.evaluated, policy))
 
 

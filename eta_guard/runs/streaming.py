@@ -29,7 +29,9 @@ from langchain_core.runnables.config import set_config_context
 from langgraph.graph.message import push_message
 from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHandlerV2
 
+from eta_guard.errors import InputError
 from eta_guard.protocols import Generation, ResponseSession, Show, Watch
+from eta_guard.request.foreign import refuse_media
 
 Answer = TypeVar("Answer")
 
@@ -93,11 +95,12 @@ class LiveReply:
     def passing_on(self, config: RunnableConfig) -> Show:
         """Shows the chunks of another model's answer as they come.
 
-        From the first that may carry a picture on they wait: it has yet to be evaluated.
+        From the first on that has more than words they wait: a picture has yet to be evaluated, and
+        a call that was shown would be carried out, whatever comes after it.
         """
 
         def shown(chunk: AIMessageChunk) -> None:
-            self.held = self.held or not all(map(_says, _blocks(chunk)))
+            self.held = self.held or not _is_words(chunk)
             if self.held:
                 self._waiting.append(chunk)
             else:
@@ -110,8 +113,10 @@ class LiveReply:
             self.message_id = chunk.id
         self._passed_on = True
         self.shown += chunk.text
-        # What is told of the whole, merged from two chunks, would stand there twice.
-        told: dict[str, Any] = {"response_metadata": {}, "usage_metadata": None}
+        # What is told of the whole stands on the last chunk; by these two LangChain reads blocks.
+        kept = ("model_provider", "output_version")
+        about = {name: v for name, v in chunk.response_metadata.items() if name in kept}
+        told: dict[str, Any] = {"response_metadata": about, "usage_metadata": None}
         bare = {**told, "id": self.message_id, "chunk_position": None}
         _push(chunk.model_copy(update=bare), config)
 
@@ -146,20 +151,29 @@ class LiveReply:
         return message
 
 
-_SAYING = (
-    frozenset(("text", "output_text", "refusal", "thinking", "redacted_thinking", "reasoning"))
-    | {"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"}
-    | {"custom_tool_call", "server_tool_use", "server_tool_call", "server_tool_call_chunk"}
-)
-"""Types of blocks that carry no picture. Any other waits for the verdict."""
+_WORDS = {"text", "output_text", "refusal", "thinking", "redacted_thinking", "reasoning"}
+"""Types of blocks that are words, and those of ``additional_kwargs`` below."""
+_WORDS_BESIDE = {"reasoning", "reasoning_content", "reasoning_details", "refusal"}
+_SEALED = {"signature", "thought_signature", "encrypted_content", "data"}
+"""Keys under which a provider keeps of its words what it alone can read."""
 
 
-def _blocks(chunk: AIMessageChunk) -> list[Any]:
-    return chunk.content if isinstance(chunk.content, list) else []
+def _is_words(chunk: AIMessageChunk) -> bool:
+    """Whether a chunk carries nothing but words: no call, and nothing to be seen or heard."""
+    if chunk.tool_call_chunks or chunk.additional_kwargs.keys() - _WORDS_BESIDE:
+        return False
+    blocks = chunk.content if isinstance(chunk.content, list) else []
+    return all(isinstance(block, str) or _is_block_of_words(block) for block in blocks)
 
 
-def _says(block: Any) -> bool:
-    return isinstance(block, str) or block.get("type") in _SAYING
+def _is_block_of_words(block: dict[Any, Any]) -> bool:
+    if block.get("type") not in _WORDS:
+        return False
+    try:
+        refuse_media({key: value for key, value in block.items() if key not in _SEALED})
+    except InputError:
+        return False
+    return True
 
 
 def _push(chunk: AIMessageChunk, config: RunnableConfig) -> None:
@@ -175,6 +189,11 @@ def as_chunk(message: AIMessage) -> AIMessageChunk:
     calls: Any = [
         {**call, "args": json.dumps(call["args"]), "index": index, "type": "tool_call_chunk"}
         for index, call in enumerate(message.tool_calls)
+    ]
+    # Of these the arguments are a text that is no JSON, and are read as such again.
+    calls += [
+        {**call, "index": index, "type": "tool_call_chunk"}
+        for index, call in enumerate(message.invalid_tool_calls, len(calls))
     ]
     told = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
     return AIMessageChunk(**told, tool_call_chunks=calls, chunk_position="last")

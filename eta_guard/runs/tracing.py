@@ -19,6 +19,7 @@ from langchain_core.callbacks import (
     CallbackManager,
 )
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers.langchain import LangChainTracer
 from langgraph.types import TracePolicy
@@ -163,9 +164,23 @@ class _WithoutImages(LangChainTracer):
     def on_chain_end(self, outputs: Any, **kwargs: Any) -> Any:
         return super().on_chain_end(without_images(outputs), **kwargs)
 
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> Any:
+        generations = [
+            [
+                one.model_copy(update={"message": _message_without_images(one.message)})
+                if isinstance(one, ChatGeneration)
+                else one
+                for one in several
+            ]
+            for several in response.generations
+        ]
+        shown = response.model_copy(update={"generations": generations})
+        return super().on_llm_end(shown, **kwargs)
+
 
 def _message_without_images(message: BaseMessage) -> BaseMessage:
-    return message.model_copy(update={"content": without_images(message.content)})
+    names = ("content", "additional_kwargs")
+    return message.model_copy(update={n: without_images(getattr(message, n)) for n in names})
 
 
 def without_images(value: Any) -> Any:

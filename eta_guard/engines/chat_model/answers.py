@@ -31,6 +31,9 @@ _EVALUATED_ELSEWHERE = (
 """Blocks whose words are not the model's further ones: its text and calls, what is read as a
 picture, and what a tool returned, which is no more its answer than a message of a tool is."""
 
+_WRITTEN_BESIDE = ("function_call", "reasoning", "reasoning_content", "reasoning_details")
+"""Keys of ``additional_kwargs`` under which integrations keep what the model wrote."""
+
 
 def completion(message: AIMessage, generation: Generation) -> Completion:
     """A message as the answer that the guard evaluates.
@@ -47,6 +50,8 @@ def completion(message: AIMessage, generation: Generation) -> Completion:
         pictures = pictures_in(message)
     except InputError as error:
         unread = error.message
+    if message.additional_kwargs.get("audio"):
+        unread = "sound cannot be evaluated"
     beside = tuple(_beside(message))
     refusing = _refuses(message)
     silent = not (said.strip() or message.tool_calls or pictures or unread or beside)
@@ -101,15 +106,16 @@ def _words_of_refusal(message: AIMessage) -> Iterator[str]:
 
 def _beside(message: AIMessage) -> Iterator[str]:
     """What the model wrote beside its text and its calls."""
-    known = {call["id"] for call in message.tool_calls}
+    known = {call["id"] for call in message.tool_calls} - {None}
     for block in message.content_blocks:
         if block["type"] in _EVALUATED_ELSEWHERE:
             continue
         value: Mapping[str, Any] = block["value"] if block["type"] == "non_standard" else block
-        if known & {value.get("id"), value.get("call_id")}:
+        is_call = "call" in str(value.get("type")) or value.get("type") == "tool_use"
+        if is_call and known & {value.get("id"), value.get("call_id")}:
             continue
         if words := words_of(value):
             yield words
-    unparsed = [message.additional_kwargs.get("function_call")]
+    unparsed = [message.additional_kwargs.get(name) for name in _WRITTEN_BESIDE]
     unparsed += [[call["name"], call["args"]] for call in message.invalid_tool_calls]
     yield from filter(None, map(words_of, unparsed))

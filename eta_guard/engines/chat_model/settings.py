@@ -53,6 +53,10 @@ class Refused:
         self._names: frozenset[str] = frozenset()
         self._lock = Lock()
 
+    def __reduce__(self) -> tuple[type[Refused], tuple[()]]:
+        # A copy of the engine asks for itself: a lock cannot be copied.
+        return Refused, ()
+
     def less(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """The settings without those that were refused."""
         return {name: value for name, value in asked.items() if name not in self._names}

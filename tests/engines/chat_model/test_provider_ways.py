@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import Any
 
@@ -229,3 +230,26 @@ async def test_a_provider_may_use_an_id_again() -> None:
     assert guard.invoke(history).text == "Harmless."
     assert (await guard.ainvoke(history)).text == "Harmless."
     assert "".join(chunk.text for chunk in guard.stream(history)) == "Harmless."
+
+
+SILENT: dict[str, AIMessage] = {
+    "sound": AIMessage("", additional_kwargs={"audio": {"id": "a", "data": "AAAA"}}),
+    "nothing": AIMessage(""),
+    "a tool's result alone": AIMessage([{"type": "server_tool_result", "output": "DRAFT"}]),
+    "thinking beside a call without id": AIMessage(
+        [{"type": "thinking", "thinking": "DRAFT"}],
+        tool_calls=[ToolCall(name="look", args={}, id=None)],
+    ),
+    "reasoning beside": AIMessage("Harmless.", additional_kwargs={"reasoning": "DRAFT"}),
+}
+
+
+@pytest.mark.parametrize("own", SILENT.values(), ids=SILENT)
+def test_what_is_said_elsewhere_or_not_at_all_is_not_safe(own: AIMessage) -> None:
+    reply = guarded(FakeChat(script=says(own))).invoke([question(UNSAFE)])
+    assert verdict_of(reply).decision in ("aligned", "refused")
+
+
+def test_a_guard_over_a_providers_model_can_be_copied() -> None:
+    again = copy.deepcopy(guarded(FakeChat()))
+    assert "CANDIDATE" in again.invoke([question(UNSAFE)]).text
