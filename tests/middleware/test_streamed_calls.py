@@ -92,8 +92,8 @@ def test_no_picture_is_seen_and_no_call_carried_out_before_all_is_evaluated(
     ]
     made = create_agent(Chunked(chunks=chunks), tools=[wipe], middleware=[middleware()])
     given: Any = {"messages": messages}
-    events = list(made.stream(given, stream_mode=["messages", "values"]))
-    last = [value for mode, value in events if mode == "values"][-1]["messages"][-1]
+    events: list[Any] = list(made.stream(given, stream_mode=["messages", "values"]))
+    last: Any = [value for mode, value in events if mode == "values"][-1]["messages"][-1]
     assert ran == []
     assert last.tool_calls == []
     assert verdict_of(last).decision in ("refused", "aligned")
@@ -116,7 +116,8 @@ def test_words_do_not_wait() -> None:
     ]
     made = create_agent(Chunked(chunks=chunks), middleware=[middleware()])
     given: Any = {"messages": [question(SAFE)]}
-    seen = [chunk for chunk, _ in made.stream(given, stream_mode="messages")]
+    events: Any = made.stream(given, stream_mode="messages")
+    seen = [chunk for chunk, _ in events]
     assert [one.text for one in seen if one.text] == [f"word{n} " for n in range(5)]
     whole = sum(seen[1:], seen[0])
     assert [block["type"] for block in whole.content_blocks] == ["reasoning", "text"]
