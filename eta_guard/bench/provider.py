@@ -49,9 +49,10 @@ class Flight:
 
 
 class PlayedProvider(BaseChatModel):
-    """Answers every call alike, after the latency of a provider."""
+    """Answers after the latency of a provider, other words for another seed."""
 
     latency: float = LATENCY
+    seed: int | None = None
     flight: Any = Field(default_factory=Flight)
 
     @property
@@ -67,7 +68,7 @@ class PlayedProvider(BaseChatModel):
     ) -> ChatResult:
         with self.flight:
             sleep(self.latency)
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("Words."))])
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(f"Words {self.seed}."))])
 
     async def _agenerate(
         self,
@@ -78,7 +79,7 @@ class PlayedProvider(BaseChatModel):
     ) -> ChatResult:
         with self.flight:
             await asyncio.sleep(self.latency)
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("Words."))])
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(f"Words {self.seed}."))])
 
 
 def in_front_of_a_provider() -> dict[str, float]:
