@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import is_not
@@ -18,7 +19,7 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph.state import CompiledStateGraph
@@ -33,13 +34,15 @@ from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
 from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import OWN_ID, as_chunk
-from eta_guard.runs.token_counts import count_tokens
+from eta_guard.runs.token_counts import CountsTokens
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
 from eta_guard.state import GuardMessages, GuardState, withheld
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 CompiledGuard = CompiledStateGraph[GuardState, None, GuardMessages, GuardMessages]
 
@@ -70,7 +73,7 @@ OTHER_STEPS = 10
 """Steps of the graph beside the search, whose every pass accepts at least a token."""
 
 
-class EtaGuard(CallAware, BaseChatModel):
+class EtaGuard(CountsTokens, CallAware, BaseChatModel):
     """A chat model whose answers to images have been evaluated and, where unsafe, repaired.
 
     ``response_metadata["eta_guard"]`` of each reply is a ``Verdict`` as plain JSON. A call may set
@@ -225,13 +228,13 @@ class EtaGuard(CallAware, BaseChatModel):
     def bind_tools(
         self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Binds tools, where the model's chat template knows them.
+        """Binds tools: as a provider takes them, or where a local model's chat template knows them.
 
         Each call that an answer makes is evaluated like its text, and an answer with an unsafe one
         is refused.
 
         Raises:
-            UnsupportedModelError: It does not; or a call is to be forced.
+            UnsupportedModelError: It does not; or a call of a local model is to be forced.
         """
         return bind_tools(self, self.engine, tools, tool_choice, kwargs)
 
@@ -247,19 +250,6 @@ class EtaGuard(CallAware, BaseChatModel):
         """
         whole = super().with_structured_output(schema, include_raw=True, **kwargs)
         return whole if include_raw else whole | RunnableLambda(_parsed)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text, as the engine counts them."""
-        return count_tokens(self.engine, [HumanMessage(text)])
-
-    def get_num_tokens_from_messages(
-        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
-    ) -> int:
-        """Tokens of messages, those of their pictures included, as the engine counts them.
-
-        Tools are not counted.
-        """
-        return count_tokens(self.engine, messages)
 
     def _resolve_model_profile(self) -> ModelProfile:
         return profile(self.engine, self.max_tokens or self.policy.max_tokens)
@@ -325,6 +315,9 @@ class EtaGuard(CallAware, BaseChatModel):
         if settings.get("max_tokens") is not None:
             settings["max_tokens"] = generation.max_tokens
         generation = replace(generation, settings=settings)
+        unknown = settings.keys() - {*CALL_SETTINGS, "tools"}
+        if unknown and not getattr(self.engine, "passes_messages_on", False):
+            logger.warning("The engine has no use for %s: ignored.", ", ".join(sorted(unknown)))
         call = kwargs.get(CALL_KEY)
         chosen = call.configurable if isinstance(call, Call) else {}
         config: RunnableConfig = {

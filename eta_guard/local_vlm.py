@@ -14,7 +14,7 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
@@ -26,14 +26,14 @@ from eta_guard.request.conversation import read_conversation
 from eta_guard.runs.model_profile import of_engine, profile
 from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import as_chunk, in_thread
-from eta_guard.runs.token_counts import count_tokens
+from eta_guard.runs.token_counts import CountsTokens
 from eta_guard.runs.tool_binding import bind_tools
 
 if TYPE_CHECKING:
     import torch
 
 
-class ChatLocalVLM(BaseChatModel):
+class ChatLocalVLM(CountsTokens, BaseChatModel):
     """Any ``transformers`` image-text-to-text model as a LangChain chat model.
 
     Greedy by default. A call may set ``stop``, ``max_tokens``, ``temperature`` and ``seed``.
@@ -119,19 +119,6 @@ class ChatLocalVLM(BaseChatModel):
             UnsupportedModelError: It does not; or a call is to be forced.
         """
         return bind_tools(self, self.engine, tools, tool_choice, kwargs)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text, as the engine counts them."""
-        return count_tokens(self.engine, [HumanMessage(text)])
-
-    def get_num_tokens_from_messages(
-        self, messages: list[BaseMessage], tools: Sequence[Any] | None = None
-    ) -> int:
-        """Tokens of messages, those of their pictures included, as the engine counts them.
-
-        Tools are not counted.
-        """
-        return count_tokens(self.engine, messages)
 
     def _resolve_model_profile(self) -> ModelProfile:
         return profile(self.engine, self.max_tokens)

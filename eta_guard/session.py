@@ -92,15 +92,8 @@ class GuardSession:
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()
 
-    @property
-    def engine(self) -> EngineSession:
-        """The chat model's side of the request."""
-        if self._opened is None:
-            self._opened = self._engine.open(self.conversation, self.generation)
-        return self._opened
-
-    def opened(self) -> Steps[EngineSession]:
-        """The same, opened as a step: a local model's processor takes its time."""
+    def engine(self) -> Steps[EngineSession]:
+        """The chat model's side of the request, opened where it is first asked for."""
         if self._opened is None:
             self._opened = yield from ask(self._engine.open, self.conversation, self.generation)
         return self._opened
@@ -108,14 +101,14 @@ class GuardSession:
     def draft(self) -> Steps[Completion]:
         """The whole plain answer, drawn when first asked for; never one that was stopped."""
         if self._draft is None:
-            engine = yield from self.opened()
+            engine = yield from self.engine()
             self._draft = yield from ask(engine.answer)
         return self._draft
 
     def show_draft(self, config: RunnableConfig) -> Steps[Completion]:
         """The whole plain answer, which is shown as it is drawn to those who look."""
         if self._draft is None and listened_to(config):
-            engine = yield from self.opened()
+            engine = yield from self.engine()
             # A stop text may still cut what comes in chunks.
             if isinstance(engine, AnswersInChunks) and not self.generation.stop:
                 show = self.reply.passing_on(config)
@@ -136,7 +129,7 @@ class GuardSession:
             stopped = stopped or stop(text)
             return stopped
 
-        engine = yield from self.opened()
+        engine = yield from self.engine()
         answer = yield from ask(engine.answer, watch)
         if stopped:
             self._stopped = answer
@@ -146,7 +139,7 @@ class GuardSession:
 
     def begin_draft(self) -> Steps[bool]:
         """Has the plain answer drawn alongside the candidates, if the engine can do that."""
-        engine = yield from self.opened()
+        engine = yield from self.engine()
         if isinstance(engine, AnswersAlongside):
             yield from ask(engine.begin_answer)
             return True
@@ -155,14 +148,15 @@ class GuardSession:
     @property
     def draft_is_whole(self) -> bool:
         """Whether the plain answer that is drawn alongside has come to its end."""
-        return isinstance(self.engine, AnswersAlongside) and self.engine.answered
+        return isinstance(self._opened, AnswersAlongside) and self._opened.answered
 
     @property
     def withheld_texts(self) -> list[str]:
         """Drafts and candidates, as far as they are known: what no error may quote."""
         begun = getattr(self._opened, "begun", "")
+        drawn = self._draft or self._stopped
         candidates = [text for texts in self.proposed for text in texts]
-        return [self.drawn_draft or "", begun, *candidates]
+        return [begun, *(drawn.evaluated if drawn else ()), *candidates]
 
     @property
     def drawn_draft(self) -> str | None:
@@ -180,7 +174,7 @@ class GuardSession:
 
     def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> Steps[None]:
         """Begins the aligned answer, or takes it up again after ``accepted``."""
-        engine = yield from self.opened()
+        engine = yield from self.engine()
         yield from ask(engine.prefill, prefix, accepted)
         self._aligned = prefix + "".join(candidate.text for candidate in accepted)
         # What was proposed before a resume is not known any more; the rounds keep their places.
@@ -201,7 +195,8 @@ class GuardSession:
 
     def accept(self, index: int, candidate: Candidate) -> Steps[None]:
         """Keeps one candidate of the last round, in the engine and in the scores."""
-        yield from ask(self.engine.accept, index)
+        engine = yield from self.engine()
+        yield from ask(engine.accept, index)
         if self._scores is not None:
             yield from ask(self._scores.accept, candidate.text)
 

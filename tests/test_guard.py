@@ -499,6 +499,16 @@ def test_another_policy_is_obeyed_at_once() -> None:
     assert guard.graph is guard.graph
 
 
+def test_a_setting_that_a_local_model_does_not_know_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    Rig().guard().invoke("Hello", top_p=0.5, max_tokens=9)
+    assert "no use for top_p: ignored" in caplog.text
+    caplog.clear()
+    Rig().guard().invoke("Hello", max_tokens=9, temperature=0.1, seed=3)
+    assert "no use" not in caplog.text
+
+
 def test_what_it_is_made_with_is_checked() -> None:
     parts = {"engine": FakeEngine(), "image_evaluator": FakeImages()}
     with pytest.raises(TypeError, match=r"no setting 'polcy'. Did you mean 'policy'\?"):

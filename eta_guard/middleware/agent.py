@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict, TypeGuard
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, message_to_dict
@@ -264,9 +264,16 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
     def _within(self, request: ModelRequest[Any]) -> tuple[GuardedRequest, Held]:
         held: Held = [] if self.on_flagged == "interrupt" else None
         # A backup that has this guard already is not put into another one of it.
-        own = [made for _, made in self._guarded if made is request.model]
-        model = own[0] if own else self.around(request.model)
+        model = request.model if self._is_own(request.model) else self.around(request.model)
         return within(request, model.model_copy(update={"held": held})), held
+
+    def _is_own(self, model: object) -> TypeGuard[GuardedModel]:
+        return (
+            isinstance(model, GuardedModel)
+            and model.policy is self._policy
+            and model.image_evaluator is self.image_evaluator
+            and model.response_evaluator is self.response_evaluator
+        )
 
     def _checked(
         self, response: ModelResponse[Any], held: Held, request: ModelRequest[Any]

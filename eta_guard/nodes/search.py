@@ -49,7 +49,8 @@ class SentenceSearch:
         sampling = Sampling(
             policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
         )
-        candidates = yield from ask(session.engine.propose, policy.candidates, sampling)
+        engine = yield from session.engine()
+        candidates = yield from ask(engine.propose, policy.candidates, sampling)
         session.proposed.append(tuple(candidate.text for candidate in candidates))
         scores = yield from self._scores(session, candidates, number)
         pick = choose(candidates, scores, first=number == 1)

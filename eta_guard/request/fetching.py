@@ -65,7 +65,8 @@ class ImageFetcher:
     most_bytes: int = 20 * 1024 * 1024
     """Of one picture."""
     seconds: float = 10.0
-    """For one picture, redirects included."""
+    """For one picture, redirects included. Each wait for the server is bounded by what is left; one
+    that sends its headers byte by byte can still hold a request for longer."""
     redirects: int = 3
     """Most redirects of one picture."""
     resolve: Callable[[str], Sequence[Place]] = field(default=resolve, repr=False)

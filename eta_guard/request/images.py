@@ -14,16 +14,15 @@ What a block declares (``mime_type``, ``format``) is not relied on: the bytes de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from eta_guard.errors import ImageInputError
-from eta_guard.request.sources import Source, find_source
+from eta_guard.request.sources import Source
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 """The raster formats that are decoded; Pillow's other plugins (EPS runs a program) are not. HEIC is
@@ -60,20 +59,6 @@ class Decoded:
     """The file; None where an image object was given."""
 
 
-def read_image(block: Mapping[Any, Any]) -> Image.Image:
-    """Decodes the one image of a content block.
-
-    Returns:
-        RGB, 8 bits a channel, of any size up to ``MAX_PIXELS``.
-
-    Raises:
-        ImageInputError: The image stands elsewhere, is missing, damaged, too large, or of a format
-            that is not accepted.
-    """
-    source = find_source(block)
-    return decode_source(source, source.read()).pixels
-
-
 def decode_source(source: Source, content: bytes | Image.Image) -> Decoded:
     """Decodes the content of a source.
 
@@ -96,7 +81,7 @@ def decode_source(source: Source, content: bytes | Image.Image) -> Decoded:
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """Decodes the bytes of an image file; returns and raises as ``read_image`` does."""
+    """Decodes the bytes of an image file; returns RGB, raises as ``decode_source`` does."""
     return _decode_bytes(data).pixels
 
 

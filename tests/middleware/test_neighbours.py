@@ -203,6 +203,18 @@ def test_a_guarded_backup_may_stand_further_in(ask: Ask) -> None:
 
 
 @both
+def test_a_guarded_backup_is_guarded_once_however_many_models_there_were(ask: Ask) -> None:
+    guard = middleware()
+    backup = FakeChat()
+    model: Any = guard.around(backup)
+    for _ in range(9):
+        guard.around(FakeChat())
+    state = ask(create_agent(model, middleware=[guard]), asked())
+    assert verdict_of(reply(state)).decision == "aligned"
+    assert len(backup.calls) == 4
+
+
+@both
 def test_a_backup_further_out_needs_nothing(ask: Ask) -> None:
     backup = FakeChat()
     model, _ = failing(9)

@@ -13,8 +13,13 @@ import pytest
 from PIL import ExifTags, Image, features
 
 from eta_guard.errors import ImageInputError
-from eta_guard.request.images import FORMATS, MAX_PIXELS, decode_image, read_image
+from eta_guard.request.images import FORMATS, MAX_PIXELS, decode_image, decode_source
 from eta_guard.request.sources import find_source
+
+
+def read_image(block: dict[Any, Any]) -> Image.Image:
+    source = find_source(block)
+    return decode_source(source, source.read()).pixels
 
 
 def picture(width: int = 5, height: int = 3) -> Image.Image:

@@ -63,7 +63,7 @@ class ChatModelEngine:
         Raises:
             UnsupportedModelError: It is none, nor a wrapper around one.
         """
-        _ = self._first
+        _ = list(models_in(self.model))
 
     @property
     def _first(self) -> BaseChatModel:

@@ -210,10 +210,6 @@ class _Whole:
         self._session, self._show = session, show
         self._sum: AIMessageChunk | None = None
 
-    @property
-    def begun(self) -> bool:
-        return self._sum is not None
-
     def add(self, chunk: Any) -> None:
         if not isinstance(chunk, AIMessageChunk):  # of a model that gives its message whole
             told = chunk.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})

@@ -26,6 +26,8 @@ from eta_guard.errors import UnsupportedModelError
 def models_in(model: object) -> Iterator[BaseChatModel]:
     """Yields the chat models that a call may reach, the one that is asked first before others.
 
+    An alternative that is made only where it is chosen is not among them.
+
     Raises:
         UnsupportedModelError: It is no chat model, nor a wrapper around some.
     """
@@ -54,18 +56,24 @@ class Rebuilding:
         if isinstance(model, RunnableBindingBase):
             kept = {name: value for name, value in model.kwargs.items() if name not in self.without}
             return model.model_copy(update={"bound": self.of(model.bound, asked), "kwargs": kept})
+        inside = _inside(model)  # raises at what is no model
         if isinstance(model, RunnableWithFallbacks):
             first, *others = (
-                Asking(partial(self.of, inner), asked, self.refused) for inner in _inside(model)
+                Asking(partial(self.of, inner), asked, self.refused) for inner in inside
             )
             return model.model_copy(update={"runnable": first, "fallbacks": others})
         changed: dict[str, Any] = {"default": self.of(model.default, asked)}
         if isinstance(model, RunnableConfigurableAlternatives):
+            # Made where they are chosen, as they are unguarded.
             changed["alternatives"] = {
-                name: self.of(_made(other), asked) for name, other in model.alternatives.items()
+                name: partial(self._alternative, other, asked)
+                for name, other in model.alternatives.items()
             }
         copy: Runnable[Any, Any] = model.model_copy(update=changed)
         return copy
+
+    def _alternative(self, other: Any, asked: Mapping[str, Any]) -> Runnable[Any, Any]:
+        return self.of(other if isinstance(other, Runnable) else other(), asked)
 
 
 def _inside(model: object) -> list[Any]:
@@ -74,7 +82,8 @@ def _inside(model: object) -> list[Any]:
     if isinstance(model, RunnableWithFallbacks):
         return [model.runnable, *model.fallbacks]
     if isinstance(model, RunnableConfigurableAlternatives):
-        return [model.default, *map(_made, model.alternatives.values())]
+        made = (other for other in model.alternatives.values() if isinstance(other, Runnable))
+        return [model.default, *made]
     if isinstance(model, DynamicRunnable):
         return [model.default]
     raise UnsupportedModelError(
@@ -82,7 +91,3 @@ def _inside(model: object) -> list[Any]:
         hint="Put the guard around the chat model itself, and what parses or prepares outside of"
         " it: prompt | guard | parser.",
     )
-
-
-def _made(alternative: Any) -> Any:
-    return alternative if isinstance(alternative, Runnable) else alternative()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables import ConfigurableField, RunnableLambda
 
 from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.errors import UnsupportedModelError
@@ -148,6 +148,26 @@ def test_configurable_fields_are_kept() -> None:
     guard = guarded(model.configurable_fields(temperature=ConfigurableField("heat")))
     guard.invoke([question(SAFE)], {"configurable": {"heat": 0.3}})
     assert model.calls[0][1]["temperature"] == 0.3
+
+
+def test_a_fallback_that_is_no_chat_model_is_refused_before_it_is_needed() -> None:
+    with pytest.raises(UnsupportedModelError, match="no chat model"):
+        ChatModelEngine(FakeChat().with_fallbacks([RunnableLambda(lambda _: AIMessage("x"))]))
+
+
+def test_an_alternative_is_made_where_it_is_chosen() -> None:
+    made: list[FakeChat] = []
+
+    def make() -> FakeChat:
+        made.append(FakeChat(model_name="other"))
+        return made[-1]
+
+    which = ConfigurableField("which")
+    guard = guarded(FakeChat().configurable_alternatives(which, default_key="one", other=make))
+    guard.invoke([question(SAFE)])
+    assert made == []
+    guard.invoke([question(SAFE)], {"configurable": {"which": "other"}})
+    assert [len(one.calls) for one in made] == [1]
 
 
 @pytest.mark.parametrize(
