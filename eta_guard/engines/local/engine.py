@@ -195,14 +195,14 @@ class LocalEngine:
         Raises:
             UnsupportedModelError: The model does not read from left to right.
         """
-        ids = self.running.encode(probe.WORDS)
-        if probe.reads_ahead(self.model, ids):
+        texts = [self.running.encode(text) for text in probe.TEXTS]
+        if probe.reads_ahead(self.model, texts[0]):
             raise UnsupportedModelError(
                 "The model is a prefix language model: its prompt is read in both directions, and"
                 " an answer that is begun for it would be read as prompt.",
                 hint="Use a decoder that reads from left to right.",
             )
-        return probe.why_no_shared_row(self.model, ids, self.running.read_prompt)
+        return probe.why_no_shared_row(self.model, texts, self.running.read_prompt)
 
 
 def _check_model(model: Any) -> None:
