@@ -22,6 +22,7 @@ from eta_guard.evaluators.reward.incremental_session import (
     PromptStarts,
     ReadOut,
 )
+from eta_guard.noise import is_noise
 
 _PROMPT = "Is it safe?"
 _ROUNDS = (["One two three. Four five.", "Six."], [" Six.", ".\n\nSeven", " One two."])
@@ -41,8 +42,8 @@ def incremental_starts(model: PreTrainedModel, chat: ChatTokens) -> PromptStarts
                 return "an earlier token sees a later one"
             if not reads_trees(model.base_model, chat):
                 return "it does not heed a mask, or positions, that keep texts in one row apart"
-            if not _agrees(model, starts):
-                return "its scores differ from those of whole texts"
+            if differs := _differs(model, chat, head):
+                return differs
     # A model that cannot be run this way says so in any way: TypeError for an argument that it
     # does not take, AttributeError for a cache that it does not fill, IndexError, ValueError. A
     # warning that has been made an error is no such answer.
@@ -69,35 +70,52 @@ def reads_trees(backbone: nn.Module, chat: ChatTokens) -> bool:
 
     with counts.counting(), torch.inference_mode():
         state = last(first, row[2])
-        apart = _much_less(state - last(second, row[2]), state - last(first, second))
+        leak, other = state - last(second, row[2]), state - last(first, second)
         places = torch.arange(len(row), device=state.device)[None]
         near, far = (_states(backbone, [row], position_ids=places * step) for step in (1, 2))
-    return apart and not torch.equal(near, far)
+    return is_noise(leak, other, state.dtype) and not torch.equal(near, far)
 
 
 def _looks_back_only(backbone: nn.Module, chat: ChatTokens) -> bool:
     """Whether another last token leaves the states before it as they are (causal attention)."""
     other, _, *row = _probe_ids(chat)
     states = _states(backbone, [row, [*row[:-1], other], [other, *row[1:]]])
-    return _much_less((states[0] - states[1])[:-1], (states[0] - states[2])[1:])
+    before, after = (states[0] - states[1])[:-1], (states[0] - states[2])[1:]
+    return is_noise(before, after, states.dtype)
 
 
-def _agrees(model: Any, starts: PromptStarts) -> bool:
-    """Whether a session's scores are those of the model's own forward over the whole text."""
+def _differs(model: Any, chat: ChatTokens, head: nn.Linear) -> str | None:
+    """How scores from new tokens alone would differ from the model's own; None if they do not.
+
+    States are compared, which are wide: a score is one number, and in half precision its noise may
+    be a third of what sets two answers apart, whichever way it is computed.
+    """
+    read: list[Tensor] = []
+
+    def keep_and_read(states: Tensor) -> Tensor:
+        read.append(states)
+        return _read_by(head)(states)
+
+    starts = PromptStarts(CachedBackbone(model.base_model), chat, lambda *_: keep_and_read)
     session, accepted = IncrementalSession(starts, _PROMPT), ""
-    scores, whole = [], []
+    whole, scores = [], []
     for candidates in _ROUNDS:
-        scores += session.score(candidates)
+        session.score(candidates)
         for candidate in candidates:
-            ids = starts.chat.ids(_PROMPT, accepted + candidate)
-            row = torch.tensor([ids], device=model.device)
-            whole.append(model(input_ids=row).logits[0, 0])
+            ids = chat.ids(_PROMPT, accepted + candidate)
+            whole.append(_states(model.base_model, [ids])[0, -1])
+            scores.append(model(input_ids=torch.tensor([ids], device=model.device)).logits[0, 0])
         session.accept(candidates[0])
         accepted += candidates[0]
-    expected = torch.stack(whole)
-    # In half precision two orders of summation already differ by some percent.
-    size = 1e-4 if expected.dtype in (torch.float32, torch.float64) else 5e-2
-    return torch.allclose(torch.tensor(scores), expected.float().cpu(), rtol=size, atol=size)
+    states = torch.stack(whole)
+    if not is_noise(torch.cat(read) - states, states - states.mean(dim=0), model.dtype):
+        return "states after its new tokens differ from those after whole texts"
+    expected = torch.stack(scores)
+    # Products of the same numbers, in two shapes: each result is rounded once.
+    rounding = max(1e-4, 4 * torch.finfo(expected.dtype).eps) * expected.abs().max()
+    if (expected - _read_by(head)(states)).abs().max() > rounding:
+        return "its score is not what its linear head reads at the last token"
+    return None
 
 
 def _probe_ids(chat: ChatTokens) -> list[int]:
@@ -109,10 +127,6 @@ def _states(backbone: Any, rows: list[list[int]], **options: Tensor) -> Tensor:
     ids = torch.tensor(rows, device=next(backbone.parameters()).device)
     states: Tensor = backbone(input_ids=ids, **options).last_hidden_state
     return states
-
-
-def _much_less(left: Tensor, right: Tensor) -> bool:
-    return bool(left.abs().max() < 0.1 * right.abs().max())
 
 
 def _score_head(model: PreTrainedModel) -> nn.Linear | None:
