@@ -184,8 +184,8 @@ def _notes(result: dict[str, Any]) -> str:
     same = "the same text" if result["same_text"] else "DIFFERENT texts"
     return (
         f"Both sides ended with {same}. A safe request takes {result['overhead_safe']:.2f} of the"
-        f" time that it takes without a guard. The graph itself costs"
-        f" {overhead['request_ms']:.1f} ms a request, where LangGraph takes"
+        f" time that it takes without a guard, a flagged one {result['of_unguarded']:.2f}. The"
+        f" graph itself costs {overhead['request_ms']:.1f} ms a request, where LangGraph takes"
         f" {overhead['empty_ms']:.1f} ms for as many empty nodes, and"
         f" {overhead['sentence_ms']:.1f} ms a sentence. In front of a provider that takes"
         f" {provider['latency_s']} s a call, a flagged request takes {provider['alone_s']:.2f} s,"

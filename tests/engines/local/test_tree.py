@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 
+from eta_guard.bench.models import chat_model
+from eta_guard.bench.sizes import SIZES
 from eta_guard.counts import Counts, counting
 from eta_guard.engines.local import compiled
 from eta_guard.engines.local.batch_reader import BatchReader
@@ -269,6 +272,19 @@ def test_a_model_that_is_deaf_to_positions_is_not_trusted_with_a_row() -> None:
     forward = model.forward
     assert isinstance(session(LocalEngine(model, processor))._reader, TreeReader)
     model.forward = lambda **given: forward(**{**given, "position_ids": None})
+    assert isinstance(session(LocalEngine(model, processor))._reader, BatchReader)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_noise_of_a_deep_model_in_half_precision_is_no_reason_for_the_slow_route(
+    dtype: torch.dtype,
+) -> None:
+    text = {**SIZES["small"].text, "hidden_size": 128, "num_hidden_layers": 32}
+    torch.manual_seed(0)
+    model, processor = chat_model(replace(SIZES["small"], text=text), dtype)
+    assert isinstance(session(LocalEngine(model, processor))._reader, TreeReader)
+    forward = model.forward
+    model.forward = lambda **given: forward(**{**given, "attention_mask": None})
     assert isinstance(session(LocalEngine(model, processor))._reader, BatchReader)
 
 
