@@ -72,6 +72,36 @@ def test_the_answer_to_a_safe_image_streams_as_unguarded(look_at: Any, tools: An
     assert found[-1].response_metadata["eta_guard"] == verdicts[0]
 
 
+def protocol(made: Any, given: Any) -> Iterator[Any]:
+    with made.stream_events(given, version="v3") as stream:
+        yield from stream
+
+
+def protocol_async(made: Any, given: Any) -> Iterator[Any]:
+    async def gather() -> list[Any]:
+        async with await made.astream_events(given, version="v3") as stream:
+            return [event async for event in stream]
+
+    yield from run(gather())
+
+
+@pytest.mark.parametrize("look_at", [protocol, protocol_async])
+def test_the_blocks_of_events_v3_are_those_of_the_unguarded_answer(look_at: Any) -> None:
+    def parts(guards: list[Any]) -> list[tuple[Any, ...]]:
+        model = FakeChat(script=says(" ".join(WORDS)), disable_streaming=False)
+        made = create_agent(model, middleware=guards)
+        found = [
+            event["params"]["data"][0]
+            for event in look_at(made, asked(SAFE))
+            if event["method"] == "messages"
+        ]
+        return [(one["event"], one.get("delta"), one.get("content")) for one in found]
+
+    guarded = parts([middleware()])
+    assert guarded == parts([])
+    assert [event for event, *_ in guarded].count("content-block-delta") == len(WORDS)
+
+
 @looking
 def test_a_call_of_a_tool_streams_as_unguarded(look_at: Any) -> None:
     calls = FakeChat(script=says(calling(at="it")), disable_streaming=False)
