@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 WHOLE = ("plain", "full")
-EVERY = 4
+EVERY = 8
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, dict[str, Any]]:
-    """What is asserted closely is asked of every case, the other methods of every fourth.
+    """What is asserted closely is asked of every case, the other methods of every eighth.
 
     ``eta-guard evaluate embedded`` asks all of all; that takes twice as long.
     """
