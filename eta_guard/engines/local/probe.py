@@ -76,7 +76,8 @@ def why_no_shared_row(
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     difference, leak = torch.stack(noise), torch.stack(leaked)
-    if not torch.stack(moved).any():
+    # Heard at all is enough: being elsewhere by a few places changes less than another's words do.
+    if size(torch.stack(moved)) <= size(difference):
         return "it takes no heed of the positions that it is given"
     if not is_noise(difference, leak, model.dtype):
         return (
