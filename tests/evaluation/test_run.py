@@ -79,6 +79,7 @@ class Backwards:
 SETUP = Setup(judge="grammar", methods=("plain", "full"))
 
 
+@pytest.mark.slow
 def test_the_example_of_the_module_is_what_happens() -> None:
     found = doctest.testmod(evaluation)
     assert (found.failed, found.attempted > 3) == (0, True)

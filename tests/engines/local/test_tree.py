@@ -200,6 +200,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_compiled_steps_give_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "ROUND", 16)  # a row must grow on the way
@@ -332,6 +333,7 @@ def test_an_answer_between_a_round_and_its_choice_changes_nothing() -> None:
     assert opened.propose(3, SAMPLING) == expected.propose(3, SAMPLING)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_compiled_rows_have_whole_capacities(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a search is taken up again whose accepted text is long; and there are many."""

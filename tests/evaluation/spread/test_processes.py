@@ -73,8 +73,10 @@ def test_an_interrupt_is_quiet_and_keeps_what_has_ended(tmp_path: Path) -> None:
     os.killpg(started.pid, signal.SIGINT)  # as a terminal does: to all of them
     out, err = started.communicate()
     assert (started.returncode, out) == (130, "")
-    assert "of 120 cases are kept" in err
-    assert err.count("\n") == 1
+    # On a slow machine the progress is told once or twice before; nothing but that.
+    *before, last = err.splitlines()
+    assert "of 120 cases are kept" in last
+    assert all(line.startswith("Asking: ") for line in before)
     assert 1 <= len(kept.read_text("utf-8").splitlines()) < 120
 
 
