@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import Literal
 
 from langchain_core.messages.ai import UsageMetadata
@@ -50,6 +51,10 @@ def together(first: Mapping[str, float], second: Mapping[str, float]) -> Counts:
     return found
 
 
+_adding = Lock()
+"""What is asked at the same time adds to one tally."""
+
+
 def _put(found: Counts, name: str, amount: float) -> None:
     before = found.get(name, 0)
     found[name] = max(before, amount) if name == "peak_cache_rows" else before + amount
@@ -58,11 +63,21 @@ def _put(found: Counts, name: str, amount: float) -> None:
 _tally: ContextVar[Counts | None] = ContextVar("eta_guard_counts", default=None)
 
 
+def add_evaluations(evaluator: str, amount: float) -> None:
+    """Adds what an evaluator was asked to evaluate: pictures, or answers and candidates."""
+    _add(f"evaluations_{evaluator}", amount)
+
+
 def add(name: CountName, amount: float = 1) -> None:
     """Adds to the tally of the surrounding ``counting()``; without one, does nothing."""
+    _add(name, amount)
+
+
+def _add(name: str, amount: float) -> None:
     tally = _tally.get()
     if tally is not None:
-        _put(tally, name, amount)
+        with _adding:
+            _put(tally, name, amount)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ drafts and rejected candidates live in the ``session``, which is never checkpoin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -16,73 +15,17 @@ from langgraph.graph import MessagesState
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict
 
+from eta_guard.evaluations import CombinedEvaluation, ImageEvaluation
 from eta_guard.policy import GuardPolicy
 from eta_guard.session import GuardSession
 
 SCHEMA_VERSION = 1
 
-Outcome = Literal["safe", "unsafe", "unscored"]
 Decision = Literal["passed", "aligned", "refused", "blocked", "observed"]
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-
-class Evaluation(_Record):
-    """What an evaluator found, held against the policy's threshold."""
-
-    outcome: Outcome
-    score: float | None
-    """None where there is no score."""
-    threshold: float
-    reason: str | None = None
-    """Why there is no score, or where the draft was stopped whose beginning it is of."""
-
-    @classmethod
-    def of_image(cls, similarity: float, threshold: float) -> Evaluation:
-        """Unsafe when max(similarity, 0) >= threshold (paper, section on pre-evaluation)."""
-        # Clipping first would turn minus infinity into the safest of scores.
-        if not math.isfinite(similarity):
-            return cls._without_score(similarity, threshold)
-        score = max(similarity, 0.0)
-        outcome: Outcome = "unsafe" if score >= threshold else "safe"
-        return cls(outcome=outcome, score=score, threshold=threshold)
-
-    @classmethod
-    def of_response(cls, score: float, threshold: float) -> Evaluation:
-        """Unsafe when score <= threshold (paper, section on post-evaluation)."""
-        # Any comparison with NaN is false, which would read as safe.
-        if not math.isfinite(score):
-            return cls._without_score(score, threshold)
-        outcome: Outcome = "unsafe" if score <= threshold else "safe"
-        return cls(outcome=outcome, score=score, threshold=threshold)
-
-    @classmethod
-    def unscored(cls, threshold: float, reason: str) -> Evaluation:
-        """Could not be evaluated, and so is not safe."""
-        return cls(outcome="unscored", score=None, threshold=threshold, reason=reason)
-
-    @classmethod
-    def _without_score(cls, value: float, threshold: float) -> Evaluation:
-        return cls.unscored(threshold, f"the evaluator returned {value}")
-
-
-class ImageEvaluation(Evaluation):
-    """The evaluation of one image, and where it stood."""
-
-    message: int
-    """Index of the message it stands in."""
-    block: int
-    """Index of the content block within the message."""
-
-    fetched: str | None = None
-    """SHA-256 of the file that was fetched for it; None where it came in the message."""
-
-    @property
-    def unsafety(self) -> float:
-        """Orders images by how much they count; what has no score comes before all that have."""
-        return math.inf if self.score is None else self.score
 
 
 class CandidateScore(_Record):
@@ -123,11 +66,11 @@ class Verdict(_Record):
     image: ImageEvaluation | None = None
     """The most unsafe of the images; what could not be scored comes first."""
     images: tuple[ImageEvaluation, ...] = ()
-    response: Evaluation | None = None
+    response: CombinedEvaluation | None = None
     """Of the plain answer; None where it was not needed."""
-    drawn: tuple[Evaluation, ...] = ()
+    drawn: tuple[CombinedEvaluation, ...] = ()
     """Of the pictures in the plain answer, each held against the threshold of images."""
-    final: Evaluation | None = None
+    final: CombinedEvaluation | None = None
     """Of the repaired answer; None where none was made."""
     rounds: tuple[SentenceRound, ...] = ()
     counts: dict[str, int | float] = {}
@@ -198,7 +141,7 @@ class GuardState(MessagesState):
     pictured: bool
     """The plain answer shows pictures: they are evaluated, whatever the images of the request."""
     drawn: list[dict[str, Any]]
-    """An ``Evaluation`` of each picture in the plain answer."""
+    """A ``CombinedEvaluation`` of each picture in the plain answer."""
     final: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     """A ``SentenceRound`` each."""

@@ -9,9 +9,11 @@ calls the others in a thread, so that nothing that computes or waits holds the e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,8 +27,19 @@ class Ask:
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
 
+    def synchronously(self) -> Any:
+        """Asks, and waits for the answer."""
+        return self.method(*self.args, **self.kwargs)
+
+    async def asynchronously(self) -> Any:
+        """Asks without holding up the event loop."""
+        if (form := self._form) is not None:
+            return await form(*self.args, **self.kwargs)
+        # A copy of the context goes along: what is counted in the thread counts for the request.
+        return await asyncio.to_thread(self.method, *self.args, **self.kwargs)
+
     @property
-    def asynchronous(self) -> Callable[..., Awaitable[Any]] | None:
+    def _form(self) -> Callable[..., Awaitable[Any]] | None:
         """The method's asynchronous form; None where its part has none."""
         part = getattr(self.method, "__self__", None)
         if part is None:
@@ -37,7 +50,24 @@ class Ask:
         return found
 
 
-Steps = Generator[Ask, Any, T]
+@dataclass(frozen=True)
+class Together:
+    """Several things that a node wants done at the same time."""
+
+    several: tuple[Steps[Any], ...] = field(repr=False)
+
+    def synchronously(self) -> list[Any]:
+        """Does each in a thread of its own."""
+        with ThreadPoolExecutor(len(self.several)) as pool:
+            begun = [pool.submit(copy_context().run, drive, steps) for steps in self.several]
+            return [one.result() for one in begun]
+
+    async def asynchronously(self) -> list[Any]:
+        """Does each in a task of its own."""
+        return list(await asyncio.gather(*map(adrive, self.several)))
+
+
+Steps: TypeAlias = Generator[Ask | Together, Any, T]
 """Yields what to ask, is sent the answers, and returns what came of them."""
 
 
@@ -51,6 +81,14 @@ def ask(method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
     return answer
 
 
+def together(several: Sequence[Steps[T]]) -> Steps[list[T]]:
+    """Has several things done at the same time; what each returns, in their order."""
+    if len(several) == 1:
+        return [(yield from several[0])]
+    found: list[T] = yield Together(tuple(several))
+    return found
+
+
 def drive(steps: Steps[T]) -> T:
     """Asks one thing after the other, and returns what the steps return."""
     try:
@@ -58,7 +96,7 @@ def drive(steps: Steps[T]) -> T:
         while True:
             failure: BaseException | None = None
             try:
-                answer = wanted.method(*wanted.args, **wanted.kwargs)
+                answer = wanted.synchronously()
             except BaseException as error:  # the steps decide what becomes of it
                 failure = error
             # Not within the handler: what the steps raise in its place would carry it along.
@@ -79,17 +117,10 @@ async def adrive(steps: Steps[T]) -> T:
         while True:
             failure: BaseException | None = None
             try:
-                answer = await _answer(wanted)
+                answer = await wanted.asynchronously()
             except BaseException as error:
                 failure = error
             wanted = steps.send(answer) if failure is None else steps.throw(failure)
     except StopIteration as end:
         value: T = end.value
         return value
-
-
-async def _answer(wanted: Ask) -> Any:
-    if (form := wanted.asynchronous) is not None:
-        return await form(*wanted.args, **wanted.kwargs)
-    # A copy of the context goes along: what is counted in the thread counts for the request.
-    return await asyncio.to_thread(wanted.method, *wanted.args, **wanted.kwargs)

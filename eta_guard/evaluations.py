@@ -1,0 +1,138 @@
+"""What evaluators found, held against their thresholds: by one alone, and by all together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Direction, Evaluator, Finding, Region
+
+Outcome = Literal["safe", "unsafe", "unscored"]
+
+_COUNTS_BEFORE: dict[Outcome, int] = {"safe": 0, "unsafe": 1, "unscored": 2}
+"""Of several evaluations the one that counts; what has no score counts before all others."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What an evaluator's scores are held against."""
+
+    evaluator: str
+    threshold: float
+    unsafe: Direction
+
+    @classmethod
+    def of_image(cls, evaluator: Evaluator, policy: GuardPolicy) -> Limit:
+        """The threshold that the policy names for it, or its own, or the paper's for images."""
+        return cls._of(evaluator, policy, policy.image_threshold)
+
+    @classmethod
+    def of_response(cls, evaluator: Evaluator, policy: GuardPolicy) -> Limit:
+        """The threshold that the policy names for it, or its own, or the paper's for answers."""
+        return cls._of(evaluator, policy, policy.response_threshold)
+
+    @classmethod
+    def _of(cls, evaluator: Evaluator, policy: GuardPolicy, papers: float) -> Limit:
+        own = policy.thresholds.get(evaluator.name, evaluator.threshold)
+        return cls(evaluator.name, papers if own is None else own, evaluator.unsafe)
+
+    def beyond(self, score: float) -> float:
+        """How far a score lies on the unsafe side; 0 at the threshold, which is unsafe itself."""
+        return score - self.threshold if self.unsafe == "above" else self.threshold - score
+
+
+class Evaluation(BaseModel):
+    """What one evaluator found, held against its threshold."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    outcome: Outcome
+    score: float | None
+    """On the evaluator's own scale; None where there is no score."""
+    threshold: float
+    unsafe: Direction
+    """On which side of the threshold scores are unsafe."""
+    evaluator: str = ""
+    """Its name."""
+    reason: str | None = None
+    """Why there is no score, or where the draft was stopped whose beginning it is of."""
+    category: str | None = None
+    """The hazard, where the evaluator tells several apart."""
+    regions: tuple[Region, ...] = ()
+    """Where in the picture it was found."""
+    seconds: float | None = None
+    """How long the evaluator took, for all that it was asked at once."""
+
+    @classmethod
+    def of(cls, found: Finding, limit: Limit) -> Evaluation:
+        """Holds a finding against a threshold (paper, sections on pre- and post-evaluation)."""
+        # Any comparison with NaN is false, which would read as safe.
+        if not math.isfinite(found.score):
+            return cls.unscored(limit, f"the evaluator returned {found.score}")
+        return cls(
+            outcome="unsafe" if limit.beyond(found.score) >= 0 else "safe",
+            score=found.score,
+            threshold=limit.threshold,
+            unsafe=limit.unsafe,
+            evaluator=limit.evaluator,
+            category=found.category,
+            regions=found.regions,
+        )
+
+    @classmethod
+    def unscored(cls, limit: Limit, reason: str) -> Evaluation:
+        """Could not be evaluated, and so is not safe."""
+        return cls(
+            outcome="unscored",
+            score=None,
+            threshold=limit.threshold,
+            unsafe=limit.unsafe,
+            evaluator=limit.evaluator,
+            reason=reason,
+        )
+
+    @property
+    def unsafety(self) -> tuple[int, float]:
+        """Orders evaluations by how much they count; exact among those of one evaluator."""
+        limit = Limit(self.evaluator, self.threshold, self.unsafe)
+        beyond = 0.0 if self.score is None else limit.beyond(self.score)
+        return _COUNTS_BEFORE[self.outcome], beyond
+
+
+class CombinedEvaluation(Evaluation):
+    """What several evaluators found together: any that is not safe makes the whole not safe.
+
+    Outcome, score and the rest are those of the evaluation that decides: one without a score, or
+    else the first that is unsafe, or else the first.
+    """
+
+    findings: tuple[Evaluation, ...] = ()
+    """Of each evaluator that was asked, in the order in which the guard was given them."""
+
+    @classmethod
+    def together(cls, findings: Sequence[Evaluation], **more: Any) -> CombinedEvaluation:
+        """Combines what the evaluators of one guard found.
+
+        Args:
+            findings: One an evaluator, at least one.
+            more: Fields of the class that is made.
+        """
+        # The first of the highest: max keeps it.
+        decides = max(findings, key=lambda found: _COUNTS_BEFORE[found.outcome])
+        return cls(**dict(decides), findings=tuple(findings), **more)
+
+
+class ImageEvaluation(CombinedEvaluation):
+    """The evaluation of one image, and where it stood."""
+
+    message: int
+    """Index of the message it stands in."""
+    block: int
+    """Index of the content block within the message."""
+    fetched: str | None = None
+    """SHA-256 of the file that was fetched for it; None where it came in the message."""
