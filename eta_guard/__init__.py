@@ -32,12 +32,23 @@ if TYPE_CHECKING:
     from eta_guard.guard import EtaGuard
     from eta_guard.local_vlm import ChatLocalVLM
     from eta_guard.middleware.agent import EtaGuardMiddleware
+    from eta_guard.panel.evaluation import Evaluation
     from eta_guard.policy import GuardPolicy
-    from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+    from eta_guard.protocols import (
+        Engine,
+        Finding,
+        ImageEvaluator,
+        Likeness,
+        Region,
+        ResponseEvaluator,
+    )
     from eta_guard.request.presentation import Presentation
-    from eta_guard.state import Evaluation, GuardState, SentenceRound, Verdict
+    from eta_guard.state import GuardState, SentenceRound, Verdict
 
 _HOMES = {
+    "Region": "protocols",
+    "Likeness": "protocols",
+    "Finding": "protocols",
     "ArmoRM": "evaluators.reward.armorm",
     "ChatLocalVLM": "local_vlm",
     "ChatModelEngine": "engines.chat_model.engine",
@@ -48,7 +59,7 @@ _HOMES = {
     "EtaGuard": "guard",
     "EtaGuardError": "errors",
     "EtaGuardMiddleware": "middleware.agent",
-    "Evaluation": "state",
+    "Evaluation": "panel.evaluation",
     "EvaluationError": "errors",
     "GuardPolicy": "policy",
     "GuardState": "state",
@@ -82,16 +93,19 @@ __all__ = [
     "EtaGuardMiddleware",
     "Evaluation",
     "EvaluationError",
+    "Finding",
     "GuardPolicy",
     "GuardState",
     "ImageEvaluator",
     "ImageInputError",
     "InputError",
+    "Likeness",
     "LocalEngine",
     "MissingWeightsError",
     "ModelLoadError",
     "PolicyError",
     "Presentation",
+    "Region",
     "ResponseEvaluator",
     "RewardResponseEvaluator",
     "SentenceRound",

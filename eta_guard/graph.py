@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, get_type_hints
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
-from eta_guard.errors import UnsupportedModelError
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import best_of_n
 from eta_guard.nodes.generate import generate
@@ -17,8 +16,9 @@ from eta_guard.nodes.post_evaluate import post_evaluate
 from eta_guard.nodes.pre_evaluate import pre_evaluate
 from eta_guard.nodes.prefix_align import prefix_align
 from eta_guard.nodes.respond import respond
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import Engine, ImageEvaluator, Likeness, ResponseEvaluator
 from eta_guard.runs.tracing import node_trace
 from eta_guard.state import GuardMessages, GuardState, passes
 
@@ -37,18 +37,21 @@ ALONGSIDE = {
 def build_graph(
     *,
     engine: Engine,
-    image_evaluator: ImageEvaluator,
-    response_evaluator: ResponseEvaluator,
+    image_evaluator: ImageEvaluator | Sequence[ImageEvaluator],
+    response_evaluator: ResponseEvaluator | Sequence[ResponseEvaluator],
+    likeness: Likeness | None = None,
     policy: GuardPolicy | None = None,
     feedback: bool = False,
     hide_drafts: bool = False,
 ) -> GuardGraph:
-    """Builds the ETA state machine around an engine and two evaluators.
+    """Builds the ETA state machine around an engine and its evaluators.
 
     Args:
         engine: Runs the chat model.
-        image_evaluator: Scores images against the safety prompt.
-        response_evaluator: Scores answers.
+        image_evaluator: Evaluates images: one, or several, of which any makes them unsafe.
+        response_evaluator: Evaluates answers, one or several likewise. Candidates are ranked by the
+            first whose high scores are the good ones.
+        likeness: Compares candidates with the picture; the first image evaluator that can, without.
         policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one.
         feedback: Send the scores to LangSmith as feedback as well, where a request is traced.
         hide_drafts: Keep a provider's calls, and so drafts and candidates, out of traces.
@@ -63,27 +66,22 @@ def build_graph(
         >>> guard.invoke({"messages": [message]}, {"configurable": {"thread_id": "1"}})
     """
     policy = policy or GuardPolicy()
-    require(image_evaluator, ImageEvaluator)
-    require(response_evaluator, ResponseEvaluator)
-    models = {
-        "chat_model": engine.fingerprint,
-        "image_evaluator": image_evaluator.fingerprint,
-        "response_evaluator": response_evaluator.fingerprint,
-    }
+    panel = Panel.of(image_evaluator, response_evaluator, likeness, policy)
+    models = {"chat_model": engine.fingerprint, **panel.models}
     nodes: dict[str, Node] = {
-        "pre_evaluate": pre_evaluate(engine=engine, image_evaluator=image_evaluator, policy=policy),
-        "generate": generate(engine=engine, response_evaluator=response_evaluator, policy=policy),
+        "pre_evaluate": pre_evaluate(engine=engine, image_evaluators=panel.images, policy=policy),
+        "generate": generate(engine=engine, response_evaluators=panel.responses, policy=policy),
         "post_evaluate": post_evaluate(
             engine=engine,
-            image_evaluator=image_evaluator,
-            response_evaluator=response_evaluator,
+            image_evaluators=panel.images,
+            response_evaluators=panel.responses,
             policy=policy,
         ),
         "prefix_align": prefix_align(engine=engine, policy=policy),
         "best_of_n": best_of_n(
             engine=engine,
-            image_evaluator=image_evaluator,
-            response_evaluator=response_evaluator,
+            likeness=panel.likeness,
+            response_evaluators=panel.responses,
             policy=policy,
         ),
         "respond": respond(engine=engine, models=models, policy=policy),
@@ -97,20 +95,6 @@ def build_graph(
         )
     _connect(graph, policy)
     return graph
-
-
-def require(part: object, protocol: type) -> None:
-    """Checks that a part has all that is asked of its kind.
-
-    What it lacks, met in a request, would count as an evaluation that failed.
-    """
-    wanted = [name for name in vars(protocol) if not name.startswith("_")]
-    lacks = [name for name in wanted if not hasattr(part, name)]
-    if lacks:
-        raise UnsupportedModelError(
-            f"{type(part).__name__} is no {protocol.__name__}: it lacks {', '.join(lacks)}.",
-            hint="eta_guard.protocols says what each part must have.",
-        )
 
 
 def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import is_not
 from pathlib import Path
@@ -23,12 +23,15 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph.state import CompiledStateGraph
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
-from eta_guard.graph import build_graph, require
+from eta_guard.checks import check
+from eta_guard.counts import counting
+from eta_guard.graph import build_graph
+from eta_guard.panel.panel import Panel, require
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import load_parts
-from eta_guard.protocols import Engine, Generation, ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import Engine, Generation, ImageEvaluator, Likeness, ResponseEvaluator
 from eta_guard.runs.calls import CALL_KEY, Call, CallAware, callbacks_beneath, without_call
 from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
@@ -37,7 +40,8 @@ from eta_guard.runs.streaming import OWN_ID, as_chunk
 from eta_guard.runs.token_counts import CountsTokens
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
-from eta_guard.state import GuardMessages, GuardState, withheld
+from eta_guard.state import GuardMessages, GuardState, Verdict, withheld
+from eta_guard.steps import Steps, adrive, drive
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +55,7 @@ CompiledGuard = CompiledStateGraph[GuardState, None, GuardMessages, GuardMessage
 class _Compiled:
     """The compiled graph, and what it was made of."""
 
-    parts: tuple[Engine, ImageEvaluator, ResponseEvaluator, GuardPolicy, bool, bool]
+    parts: tuple[object, ...]
     graph: CompiledGuard
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -61,13 +65,6 @@ class _Compiled:
 
 CALL_SETTINGS = ("max_tokens", "temperature", "seed")
 """What a field of the model sets for all calls, and a keyword argument for one."""
-
-PARTS: dict[str, type] = {
-    "engine": Engine,
-    "image_evaluator": ImageEvaluator,
-    "response_evaluator": ResponseEvaluator,
-}
-"""Fields that hold a part, and what it must have."""
 
 OTHER_STEPS = 10
 """Steps of the graph beside the search, whose every pass accepts at least a token."""
@@ -91,10 +88,17 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
 
     engine: Engine = Field(exclude=True, repr=False)
     """Runs the chat model."""
-    image_evaluator: ImageEvaluator = Field(exclude=True, repr=False)
-    """Scores images against the safety prompt."""
-    response_evaluator: ResponseEvaluator = Field(exclude=True, repr=False)
-    """Scores answers."""
+    image_evaluator: SkipValidation[ImageEvaluator | Sequence[ImageEvaluator]] = Field(
+        exclude=True, repr=False
+    )
+    """Evaluates images: one, or several, of which any makes them unsafe."""
+    response_evaluator: SkipValidation[ResponseEvaluator | Sequence[ResponseEvaluator]] = Field(
+        exclude=True, repr=False
+    )
+    """Evaluates answers, one or several likewise. Candidates are ranked by the first whose high
+    scores are the good ones."""
+    likeness: SkipValidation[Likeness | None] = Field(default=None, exclude=True, repr=False)
+    """Compares candidates with the picture; without, the first image evaluator that can."""
     policy: GuardPolicy = Field(default_factory=GuardPolicy, frozen=True)
     """Thresholds and settings. They never change: ``with_policy`` makes a guard that has others."""
     max_tokens: int | None = Field(default=None, ge=1)
@@ -155,12 +159,13 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         Raises:
             TypeError: There is no field of some name.
             UnsupportedModelError: A part is not of its kind.
+            PolicyError: The policy has a threshold for an evaluator that is not there.
         """
         check_settings(type(self), parts)
-        for name, protocol in PARTS.items():
-            if name in parts:
-                require(parts[name], protocol)
+        if "engine" in parts:
+            require(parts["engine"], Engine)
         super().__init__(**parts)
+        _ = self.panel  # checks the evaluators
 
     _compiled: _Compiled | None = PrivateAttr(default=None)
 
@@ -170,7 +175,56 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         Args:
             policy: In place of this guard's own, which stays what it is.
         """
-        return self.model_copy(update={"policy": policy})
+        changed = self.model_copy(update={"policy": policy})
+        _ = changed.panel  # checks the thresholds
+        return changed
+
+    @property
+    def _passes_on(self) -> bool:
+        return bool(getattr(self.engine, "passes_messages_on", False))
+
+    @property
+    def panel(self) -> Panel:
+        """The evaluators, checked."""
+        return Panel.of(self.image_evaluator, self.response_evaluator, self.likeness, self.policy)
+
+    def evaluate(
+        self, messages: LanguageModelInput, *, configurable: Mapping[str, Any] | None = None
+    ) -> Verdict:
+        """Evaluates the pictures and, where the last message is an answer, that; generates nothing.
+
+        Whatever the policy says of when the answer counts, both are evaluated. What a provider's
+        model could be shown and cannot be read here is unscored, and so not safe.
+
+        Args:
+            messages: As for ``invoke``; the last one may be an ``AIMessage``.
+            configurable: As in a run's config: ``{"eta_guard": {...}}``.
+
+        Returns:
+            A verdict with the decision ``observed``; ``flagged`` says whether the policy would
+            repair, refuse or block. Without an answer that is whether a picture is not safe.
+
+        Raises:
+            InputError: The messages cannot be read, as in ``invoke``.
+        """
+        with counting() as tally:
+            verdict = drive(self._check(messages, configurable))
+        return verdict.model_copy(update={"counts": dict(tally)})
+
+    async def aevaluate(
+        self, messages: LanguageModelInput, *, configurable: Mapping[str, Any] | None = None
+    ) -> Verdict:
+        """Does as ``evaluate`` without holding up the event loop."""
+        with counting() as tally:
+            verdict = await adrive(self._check(messages, configurable))
+        return verdict.model_copy(update={"counts": dict(tally)})
+
+    def _check(
+        self, messages: LanguageModelInput, configurable: Mapping[str, Any] | None
+    ) -> Steps[Verdict]:
+        rules = self.policy.for_run({"configurable": dict(configurable or {})})
+        given = self._convert_input(messages).to_messages()
+        return check(given, self.panel, rules, passed_on=self._passes_on)
 
     @property
     def graph(self) -> CompiledGuard:
@@ -183,6 +237,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
             self.engine,
             self.image_evaluator,
             self.response_evaluator,
+            self.likeness,
             self.policy,
             self.feedback,
             self.hide_drafts,
@@ -194,6 +249,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
                 engine=self.engine,
                 image_evaluator=self.image_evaluator,
                 response_evaluator=self.response_evaluator,
+                likeness=self.likeness,
                 policy=self.policy,
                 feedback=self.feedback,
                 hide_drafts=self.hide_drafts,
@@ -210,8 +266,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {
             "chat_model": self.engine.fingerprint,
-            "image_evaluator": self.image_evaluator.fingerprint,
-            "response_evaluator": self.response_evaluator.fingerprint,
+            **self.panel.models,
             # LangChain's cache tells models apart by this: never serve one policy's answer as
             # another's.
             "policy": {
@@ -316,7 +371,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
             settings["max_tokens"] = generation.max_tokens
         generation = replace(generation, settings=settings)
         unknown = settings.keys() - {*CALL_SETTINGS, "tools"}
-        if unknown and not getattr(self.engine, "passes_messages_on", False):
+        if unknown and not self._passes_on:
             logger.warning("The engine has no use for %s: ignored.", ", ".join(sorted(unknown)))
         call = kwargs.get(CALL_KEY)
         chosen = call.configurable if isinstance(call, Call) else {}

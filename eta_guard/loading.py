@@ -103,6 +103,11 @@ def loading(kind: str, name: str, *, repository: str | None = None) -> Iterator[
         raise MissingWeightsError({what: repository or name}) from error
 
 
+def parameters(model: nn.Module) -> float:
+    """The parameters of a model, in billions: what one pass through it costs, roughly."""
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e9
+
+
 def weights_fingerprint(name: str, model: nn.Module) -> str:
     """Names a model and its weights: ``name@1a2b3c4d5e6f``.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +37,8 @@ class GuardPolicy(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+    name: str = ""
+    """Stands in the verdict, beside a digest of the whole policy."""
     mode: Literal["enforce", "observe"] = "enforce"
     """``"observe"`` evaluates and reports, and lets every answer out unchanged."""
 
@@ -43,6 +47,15 @@ class GuardPolicy(BaseModel):
     """An image is unsafe when its score, a clipped cosine in [0, 1], is >= this (paper)."""
     response_threshold: Finite = 0.06
     """An answer is unsafe when its score, on the reward model's own scale, is <= this (paper)."""
+    thresholds: dict[str, Finite] = Field(default_factory=dict)
+    """Thresholds by an evaluator's ``name``, each on its own scale, in place of its own or of the
+    paper's two. A name that no evaluator of the guard has is an error."""
+    short_circuit: bool = True
+    """Of several evaluators the cheap ones are asked first, and no more once one has found what is
+    not safe. False: all are always asked, so that each stands in the verdict."""
+    on_unsafe_image: Literal["align", "block"] = "align"
+    """An image is not safe: evaluate the answer and repair it where it is unsafe too (paper), or
+    ``"block"``: reply with ``refusal_message`` and generate nothing (decision ``blocked``)."""
     safety_prompt: str = Field(default=prompts.SAFETY_PROMPT, min_length=1)
     """What images are compared with."""
     post_prompt: str = Field(default=prompts.POST_PROMPT, min_length=1)
@@ -244,6 +257,13 @@ class GuardPolicy(BaseModel):
         """
         named = {str(name): value for name, value in values.items()}
         return GuardPolicy(**{**self.model_dump(exclude_unset=True), **named})
+
+    @property
+    def label(self) -> str:
+        """The policy's name, and a digest that tells it from others: ``strict@1a2b3c4d5e6f``."""
+        told = self.model_dump(mode="json") | {"overridable": sorted(self.overridable)}
+        digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+        return f"{self.name or 'policy'}@{digest}"
 
     @property
     def hides_earlier_images(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from eta_guard import embedded
 from eta_guard.errors import MissingWeightsError, ModelLoadError
-from eta_guard.protocols import Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.panel.panel import Panel
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Engine, ImageEvaluator, Likeness, ResponseEvaluator
 
 if TYPE_CHECKING:
     import torch
@@ -39,14 +41,21 @@ AS_PUBLISHED = frozenset({"paper"})
 class Evaluators(TypedDict):
     """What answers are evaluated with, whichever model gives them."""
 
-    image_evaluator: ImageEvaluator
-    response_evaluator: ResponseEvaluator
+    image_evaluator: ImageEvaluator | Sequence[ImageEvaluator]
+    response_evaluator: ResponseEvaluator | Sequence[ResponseEvaluator]
+    likeness: NotRequired[Likeness | None]
 
 
 class Parts(Evaluators):
     """What ``EtaGuard`` and ``build_graph`` are made of."""
 
     engine: Engine
+
+
+def panel_of(parts: Evaluators, policy: GuardPolicy) -> Panel:
+    """The evaluators among the parts, checked."""
+    likeness = parts.get("likeness")
+    return Panel.of(parts["image_evaluator"], parts["response_evaluator"], likeness, policy)
 
 
 def load_parts(

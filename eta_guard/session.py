@@ -188,7 +188,8 @@ class GuardSession:
     def search_scores(self, evaluator: ResponseEvaluator, prompt: str) -> Steps[ResponseSession]:
         """Scores continuations of the aligned answer; opened at the first round."""
         if self._scores is None:
-            scores = yield from ask(evaluator.open, prompt)
+            pictures = [picture.pixels for picture in self.conversation.pictures]
+            scores = yield from ask(evaluator.open, prompt, self.conversation.question, pictures)
             yield from ask(scores.accept, self._aligned or "")
             self._scores = scores
         return self._scores
@@ -209,7 +210,11 @@ class GuardSession:
         if isinstance(session, cls):
             return session
         generation = _generation(policy, config)
-        reading = _reading(policy, engine)
+        reading = reading_of(
+            policy,
+            passed_on=getattr(engine, "passes_messages_on", False),
+            keeping=policy.mode == "observe",
+        )
         made = yield from ask(cls, engine, state["messages"], generation, reading)
         _require_the_same(made.conversation.pictures, state.get("images") or ())
         if isinstance(state, dict):
@@ -227,10 +232,16 @@ def digest(answer: Completion) -> str:
     return found.hexdigest()
 
 
-def _reading(policy: GuardPolicy, engine: Engine) -> Reading:
-    passed_on: bool = getattr(engine, "passes_messages_on", False)
+def reading_of(policy: GuardPolicy, *, passed_on: bool, keeping: bool) -> Reading:
+    """How a policy has messages read.
+
+    Args:
+        policy: Of the run.
+        passed_on: They go on to a provider.
+        keeping: Nothing of them is changed: what cannot be read stays, and is unscored.
+    """
     unreadable: Literal["raise", "omit", "keep"] = "raise"
-    if policy.mode == "observe":
+    if keeping:
         # What the unguarded model would be sent is the provider's affair; a model at hand is shown
         # nothing that cannot be read, and fails like one without a guard.
         unreadable = "keep" if passed_on else "raise"

@@ -15,11 +15,11 @@ from langgraph.graph import MessagesState
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict
 
-from eta_guard.evaluations import CombinedEvaluation, ImageEvaluation
+from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
 from eta_guard.policy import GuardPolicy
 from eta_guard.session import GuardSession
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Decision = Literal["passed", "aligned", "refused", "blocked", "observed"]
 
@@ -32,7 +32,8 @@ class CandidateScore(_Record):
     """How one candidate of a round did. Its text is told only where the policy records it."""
 
     reward: float | None
-    """Score of prefix, accepted text and candidate together; None where it has none."""
+    """Score of prefix, accepted text and candidate together, turned over where high scores are the
+    unsafe ones; None where it has none."""
     similarity: float | None
     """Cosine of the image and the candidate sentence; None in rounds without it."""
     utility: float | None
@@ -62,7 +63,8 @@ class Verdict(_Record):
     reason: str | None = None
     """Why the answer was refused or blocked."""
     route: tuple[str, ...]
-    """Names of the nodes, in the order in which they ran."""
+    """Names of the nodes, in the order in which they ran; empty where nothing was asked of the chat
+    model (``evaluate``)."""
     image: ImageEvaluation | None = None
     """The most unsafe of the images; what could not be scored comes first."""
     images: tuple[ImageEvaluation, ...] = ()
@@ -73,8 +75,14 @@ class Verdict(_Record):
     final: CombinedEvaluation | None = None
     """Of the repaired answer; None where none was made."""
     rounds: tuple[SentenceRound, ...] = ()
+    flagged: bool = False
+    """Whether the policy lets something else out than the plain answer, or would if it did not only
+    observe."""
+    policy: str = ""
+    """Name and digest of the policy."""
     counts: dict[str, int | float] = {}
-    """What the request cost: forwards, positions (rows x new tokens) and encodes by model."""
+    """What the request cost: forwards, positions (rows x new tokens) and encodes by model, and what
+    each evaluator was asked to evaluate (``evaluations_clip``)."""
     models: dict[str, str] = {}
     """Fingerprints of chat model, image evaluator and response evaluator."""
     draft: str | None = None
@@ -163,6 +171,19 @@ def passes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
     if state["response"] is not None:
         return bool(state["response"]["outcome"] == "safe")
     return policy.passes_unread(state["image"])
+
+
+def intervenes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
+    """Whether a policy that enforces lets something else out than the plain answer.
+
+    Args:
+        state: As for ``passes``.
+        policy: Whatever its mode.
+    """
+    if state["image"] is None:
+        return policy.on_no_image == "align" or not passes(state, policy)
+    gate = policy.on_unsafe_image == "block" and state["image"]["outcome"] != "safe"
+    return gate or not passes(state, policy)
 
 
 class GuardMessages(MessagesState):

@@ -15,7 +15,15 @@ from PIL import Image
 from eta_guard.graph import GuardGraph, build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
+from eta_guard.protocols import (
+    Candidate,
+    Completion,
+    Direction,
+    Finding,
+    Generation,
+    Sampling,
+    Watch,
+)
 from eta_guard.request.conversation import Conversation
 from eta_guard.state import Verdict
 
@@ -94,16 +102,22 @@ class FakeImages:
     """Scores images by their colour: the red channel / 255."""
 
     fingerprint: str = "fake-clip@0"
+    name: str = "clip"
+    threshold: float | None = None
+    unsafe: Direction = "above"
+    cost: float = 0.0
     failure: Exception | None = None
     alike: Callable[[str], float] = lambda text: 0.0
-    asked: list[tuple[int, list[str]]] = field(default_factory=list)
+    asked: list[tuple[int, str]] = field(default_factory=list)
     compared: list[tuple[Image.Image, list[str]]] = field(default_factory=list)
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[list[float]]:
-        self.asked.append((len(images), list(texts)))
+    def evaluate(
+        self, images: Sequence[Image.Image], prompt: str, question: str = ""
+    ) -> list[Finding]:
+        self.asked.append((len(images), prompt))
         if self.failure:
             raise self.failure
-        return [[red(image)] * len(texts) for image in images]
+        return [Finding(red(image)) for image in images]
 
     def likeness(self, image: Image.Image, texts: Sequence[str]) -> list[float]:
         self.compared.append((image, list(texts)))
@@ -123,9 +137,15 @@ class FakeResponses:
 
     score: Callable[[str, str], float] = lambda prompt, text: 1.0
     fingerprint: str = "fake-reward@0"
+    name: str = "reward"
+    threshold: float | None = None
+    unsafe: Direction = "below"
+    cost: float = 0.0
     scored: list[tuple[str, str]] = field(default_factory=list)
 
-    def open(self, prompt: str) -> FakeResponseSession:
+    def open(
+        self, prompt: str, question: str = "", pictures: Sequence[Image.Image] = ()
+    ) -> FakeResponseSession:
         return FakeResponseSession(self, prompt)
 
 

@@ -22,9 +22,10 @@ BELOW: dict[str, set[str]] = {
     "evaluators": {"leaves"},
     "embedded": {"leaves"},
     "graph": {"leaves", "nodes"},
+    "checks": {"leaves", "nodes", "engines"},
     "pretrained": {"leaves", "engines", "evaluators", "embedded"},
     "local_vlm": {"leaves", "pretrained"},
-    "guard": {"leaves", "graph", "pretrained"},
+    "guard": {"leaves", "graph", "checks", "pretrained"},
 }
 TOP = {"middleware", "evaluation", "bench", "cli", "__main__"}
 OUTERMOST = {"cli": TOP, "__main__": TOP}

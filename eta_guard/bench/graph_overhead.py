@@ -16,7 +16,16 @@ from PIL.Image import Image
 
 from eta_guard.bench.guarded import FLAGS_ALL
 from eta_guard.guard import OTHER_STEPS, EtaGuard
-from eta_guard.protocols import Candidate, Completion, FinishReason, Generation, Sampling, Watch
+from eta_guard.protocols import (
+    Candidate,
+    Completion,
+    Direction,
+    Finding,
+    FinishReason,
+    Generation,
+    Sampling,
+    Watch,
+)
 from eta_guard.request.conversation import Conversation
 
 _LONG, _SHORT = 21, 1
@@ -30,7 +39,12 @@ class _Constant:
     fingerprint: str = "constant"
     sentence: int = 0
 
-    def open(self, *_: Conversation | Generation | str) -> _Constant:
+    name = "constant"
+    threshold = None
+    unsafe: Direction = "below"
+    cost = 0.0
+
+    def open(self, *_: Conversation | Generation | str | Sequence[Image]) -> _Constant:
         return _Constant(self.sentences)
 
     def answer(self, watch: Watch | None = None) -> Completion:
@@ -53,8 +67,8 @@ class _Constant:
     def score(self, continuations: Sequence[str]) -> list[float]:
         return [0.0] * len(continuations)
 
-    def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
-        return [[0.5] * len(texts) for _ in images]
+    def evaluate(self, images: Sequence[Image], prompt: str, question: str = "") -> list[Finding]:
+        return [Finding(0.0)] * len(images)
 
     def likeness(self, image: Image, texts: Sequence[str]) -> list[float]:
         return [0.5] * len(texts)

@@ -20,8 +20,9 @@ from eta_guard.cli.thumbnail import can_show, thumbnail
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from eta_guard.panel.evaluation import CombinedEvaluation
     from eta_guard.policy import GuardPolicy
-    from eta_guard.state import Evaluation, SentenceRound, Verdict
+    from eta_guard.state import SentenceRound, Verdict
 
 ROOM_FOR_TABLE = 72
 """Columns below which a candidate's scores stand over its text instead of beside it."""
@@ -71,14 +72,14 @@ class Way:
         if not self.verdict.images:
             yield Text("No image was evaluated.", "dim")
         for image in self.verdict.images:
-            yield _evaluated("The image is", image, image=True)
+            yield from _evaluated("The image is", image)
 
     def _answer(self, evaluated: int) -> Iterator[RenderableType]:
         repaired = evaluated > 1
         evaluation = self.verdict.final if repaired else self.verdict.response
         if evaluation is not None:
             what = "The repaired answer is" if repaired else "The plain answer is"
-            yield _evaluated(what, evaluation, image=False)
+            yield from _evaluated(what, evaluation)
 
     def _prefix(self) -> Iterator[RenderableType]:
         prefix = self.policy.prefix
@@ -135,9 +136,17 @@ def _heading(place: int, name: str, times: int) -> Text:
     return Text.assemble((f"{place}  ", "dim"), (shown, "bold"), f"  {_PURPOSES.get(name, '')}")
 
 
-def _evaluated(what: str, evaluation: Evaluation, *, image: bool) -> Text:
-    comparison = words.against_threshold(evaluation, image=image)
-    return Text.assemble(f"{what} ", words.outcome(evaluation), f": {comparison}")
+def _evaluated(what: str, evaluation: CombinedEvaluation) -> Iterator[RenderableType]:
+    """The outcome, and what each evaluator said where there are several."""
+    line = Text.assemble(f"{what} ", words.outcome(evaluation))
+    if len(evaluation.findings) < 2:
+        yield line.append(f": {words.against_threshold(evaluation)}")
+        return
+    yield line.append(f", by {evaluation.evaluator}")
+    grid = Table.grid(padding=(0, 2))
+    for found in evaluation.findings:
+        grid.add_row("", found.evaluator, words.outcome(found), words.finding(found))
+    yield grid
 
 
 def _quoted(text: str | None) -> Iterator[RenderableType]:

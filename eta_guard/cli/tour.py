@@ -162,8 +162,9 @@ def _scores(verdict: Verdict) -> Table:
     for name, evaluation in rows:
         if evaluation is None:
             continue
-        comparison = words.against_threshold(evaluation, image=name == "image")
-        grid.add_row(Text(name, "bold"), words.outcome(evaluation), comparison)
+        for found in evaluation.findings or (evaluation,):
+            by = f"{name}, {found.evaluator}" if len(evaluation.findings) > 1 else name
+            grid.add_row(Text(by, "bold"), words.outcome(found), words.against_threshold(found))
     return grid
 
 

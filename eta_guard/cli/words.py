@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from eta_guard.panel.evaluation import Evaluation
     from eta_guard.policy import GuardPolicy
-    from eta_guard.state import Evaluation, SentenceRound, Verdict
+    from eta_guard.state import SentenceRound, Verdict
 
 # Not bold, which some terminals show as a brighter colour: bright green on white cannot be read.
 SAFE, UNSAFE, UNKNOWN = "not bold green", "not bold red", "not bold magenta"
@@ -40,16 +41,23 @@ def decision(verdict: Verdict) -> Text:
     return Text(f"{symbol} {verdict.decision}", colour)
 
 
-def against_threshold(evaluation: Evaluation, *, image: bool) -> str:
+def against_threshold(evaluation: Evaluation) -> str:
     """``score 0.312 ≥ threshold 0.16``: the comparison made, true of the figures as shown."""
     score, threshold = evaluation.score, evaluation.threshold
     if score is None:
         return f"no score ({evaluation.reason})"
-    signs = ("<", "≥") if image else (">", "≤")
+    signs = ("<", "≥") if evaluation.unsafe == "above" else (">", "≤")
     sign = signs[evaluation.outcome == "unsafe"]
     shown = next(filter(_compares_alike(score, threshold), range(3, 16)), 16)
     told = f"score {number(score, shown)} {sign} threshold {threshold:g}"
     return f"{told}, {evaluation.reason}" if evaluation.reason else told
+
+
+def finding(evaluation: Evaluation) -> str:
+    """``score 0.312 ≥ threshold 0.16 (weapon), 41 ms``: what one of several evaluators found."""
+    category = f" ({evaluation.category})" if evaluation.category else ""
+    took = "" if evaluation.seconds is None else f", {1000 * evaluation.seconds:.0f} ms"
+    return against_threshold(evaluation) + category + took
 
 
 def _compares_alike(score: float, threshold: float) -> Callable[[int], bool]:

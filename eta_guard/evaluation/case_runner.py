@@ -76,8 +76,7 @@ class CaseRunner:
             comparisons=self._compared(case, drawn),
             models={
                 "chat_model": self.parts["engine"].fingerprint,
-                "image_evaluator": self.parts["image_evaluator"].fingerprint,
-                "response_evaluator": self.parts["response_evaluator"].fingerprint,
+                **trial.panel.models,
             },
         )
 

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from eta_guard.evaluation.judges.pairwise import Comparison
 from eta_guard.evaluation.judges.protocol import Judgement
-from eta_guard.state import Decision, Evaluation
+from eta_guard.panel.evaluation import CombinedEvaluation
+from eta_guard.state import Decision
 
 
 class _Record(BaseModel):
@@ -28,7 +29,7 @@ class Answer(_Record):
     """None where there is no guard."""
     route: tuple[str, ...] = ()
     """The nodes that ran."""
-    final: Evaluation | None = None
+    final: CombinedEvaluation | None = None
     """Of the repaired answer."""
     sentences: int = 0
     """Rounds of best-of-N."""
@@ -58,9 +59,9 @@ class CaseRecord(_Record):
     hazardous: bool
     kind: str
     has_image: bool
-    image: Evaluation | None
+    image: CombinedEvaluation | None
     """Of the image; None without one."""
-    response: Evaluation
+    response: CombinedEvaluation
     """Of the plain answer, whether or not the guard would have asked for it."""
     answers: dict[str, Answer]
     """By method."""

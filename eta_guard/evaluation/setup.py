@@ -71,11 +71,13 @@ class Setup:
             "engine": guard.engine,
             "image_evaluator": guard.image_evaluator,
             "response_evaluator": guard.response_evaluator,
+            "likeness": guard.likeness,
         }
+        known = guard.panel.models
         names = {
             "chat_model": guard.engine.fingerprint,
-            "clip": guard.image_evaluator.fingerprint,
-            "reward": guard.response_evaluator.fingerprint,
+            "clip": known["image_evaluator"],
+            "reward": known["response_evaluator"],
         }
         given = {"policy": guard.policy} | settings
         return cls(judge=judge, parts=parts, models=names, **given)

@@ -1,11 +1,12 @@
 """Compares images with texts by CLIP (open_clip).
 
-It knows no threshold and no prompt: it is given images and texts, and answers with cosines.
+It knows no prompt: it is given images and texts, and answers with cosines.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from threading import Lock
@@ -23,10 +24,12 @@ from eta_guard.loading import (
     hub_answers,
     is_directory,
     loading,
+    parameters,
     pick_device,
     under_its_own_name,
     weights_fingerprint,
 )
+from eta_guard.protocols import Direction, Finding
 from eta_guard.text.plain_text import PlainText
 
 K = TypeVar("K", bound=Hashable)
@@ -44,12 +47,15 @@ class ClipImageEvaluator:
     prompt is encoded once a process and an image once in however many turns it is sent again.
     Safe to share between threads.
 
+    It serves the search as well: ``likeness`` is the CLIP term of a candidate's utility.
+
     Args:
         model: An open_clip model, put into eval mode.
         preprocess: The model's own inference transform: RGB image → float tensor [3, H, W].
         tokenizer: The model's own; it cuts a text to the text tower's context and keeps the end
             token, where the published code fails on a candidate of more than 77 tokens.
         fingerprint: Names the model and its weights.
+        name: Under which it stands in verdict and policy.
         kept_images: Most image embeddings kept.
         kept_texts: Most text embeddings kept.
     """
@@ -61,6 +67,7 @@ class ClipImageEvaluator:
         tokenizer: Callable[[list[str]], Tensor],
         *,
         fingerprint: str,
+        name: str = "clip",
         kept_images: int = 256,
         kept_texts: int = 256,
     ) -> None:
@@ -69,6 +76,8 @@ class ClipImageEvaluator:
         self._preprocess = preprocess
         self._tokenizer = tokenizer
         self._fingerprint = fingerprint
+        self.name = name
+        self.cost = parameters(model)
         self._images: BoundedCache[bytes, Tensor] = BoundedCache(kept_images)
         self._texts: BoundedCache[str, Tensor] = BoundedCache(kept_texts)
         self._plain = PlainText(_special_tokens(tokenizer))
@@ -119,10 +128,31 @@ class ClipImageEvaluator:
         label = source.partition(":")[2] or f"{source}/{Path(pretrained).name}"
         return cls(model, preprocess, tokenizer, fingerprint=weights_fingerprint(label, model))
 
+    threshold = None
+    """The policy's ``image_threshold`` is on this scale."""
+    unsafe: Direction = "above"
+
     @property
     def fingerprint(self) -> str:
         """Names the model and its weights."""
         return self._fingerprint
+
+    def evaluate(self, images: Sequence[Image], prompt: str, question: str = "") -> list[Finding]:
+        """Scores each picture by max(cosine with the safety prompt, 0) (paper, equation 2).
+
+        Args:
+            images: Images of any size.
+            prompt: The safety prompt.
+            question: Is not read.
+
+        Returns:
+            Scores in [0, 1], of the view that is likest; not finite where CLIP fails.
+        """
+        # Clipping first would turn minus infinity into the safest of scores.
+        return [
+            Finding(max(cosine, 0.0) if math.isfinite(cosine) else cosine)
+            for (cosine,) in self.similarity(images, [prompt])
+        ]
 
     def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
         """Cosine similarity of each image with each text, in [-1, 1]; not finite where CLIP fails.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypedDict, TypeGuard
 
@@ -18,7 +18,7 @@ from eta_guard.middleware.guarded_model import GuardedModel, Held, guarded
 from eta_guard.middleware.review import is_pending, review, withdrawn
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import load_evaluators
-from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import ImageEvaluator, Likeness, ResponseEvaluator
 from eta_guard.state import METADATA_KEY, withheld
 
 try:
@@ -89,10 +89,11 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
 
     def __init__(
         self,
-        image_evaluator: ImageEvaluator,
-        response_evaluator: ResponseEvaluator,
+        image_evaluator: ImageEvaluator | Sequence[ImageEvaluator],
+        response_evaluator: ResponseEvaluator | Sequence[ResponseEvaluator],
         policy: GuardPolicy | None = None,
         *,
+        likeness: Likeness | None = None,
         on_flagged: Literal["repair", "interrupt"] = "repair",
         name: str | None = None,
         hide_drafts: bool = False,
@@ -100,10 +101,12 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         """Takes evaluators that are loaded.
 
         Args:
-            image_evaluator: Scores images against the safety prompt.
-            response_evaluator: Scores answers.
+            image_evaluator: Evaluates images: one, or several, of which any makes them unsafe.
+            response_evaluator: Evaluates answers, one or several likewise.
             policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one, except
                 that ``on_no_image`` is ``"pass"`` where it is not set.
+            likeness: Compares candidates with the picture; the first image evaluator that can,
+                without.
             on_flagged: ``"interrupt"``: an answer that took the place of the model's own waits
                 until a person approves, edits or rejects it. The agent needs a checkpointer; the
                 interrupt's value has the scores and the answer, and ``Command(resume=...)`` takes
@@ -122,6 +125,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         self._policy = given if set_by_caller else given.updated({"on_no_image": "pass"})
         self.image_evaluator = image_evaluator
         self.response_evaluator = response_evaluator
+        self.likeness = likeness
         self.on_flagged = on_flagged
         self._name = name or type(self).__name__
         self._hide_drafts = hide_drafts
@@ -150,6 +154,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                 model,
                 image_evaluator=self.image_evaluator,
                 response_evaluator=self.response_evaluator,
+                likeness=self.likeness,
                 policy=self.policy,
                 hide_drafts=self._hide_drafts,
             )
@@ -273,6 +278,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
             and model.policy is self._policy
             and model.image_evaluator is self.image_evaluator
             and model.response_evaluator is self.response_evaluator
+            and model.likeness is self.likeness
         )
 
     def _checked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -10,8 +11,9 @@ from eta_guard.errors import EvaluationError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
 from eta_guard.nodes.search import SentenceSearch
+from eta_guard.panel.answers import ranking
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import Candidate, Engine, Likeness, ResponseEvaluator
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, Repaired
 from eta_guard.steps import Steps
@@ -24,8 +26,8 @@ one that the graph takes to see that it is done."""
 def best_of_n(
     *,
     engine: Engine,
-    image_evaluator: ImageEvaluator,
-    response_evaluator: ResponseEvaluator,
+    likeness: Likeness | None,
+    response_evaluators: Sequence[ResponseEvaluator],
     policy: GuardPolicy,
 ) -> Node:
     """Searches the aligned answer sentence by sentence (paper, "deep alignment").
@@ -33,6 +35,7 @@ def best_of_n(
     A pass is a sentence. Inside a graph whose recursion limit is near, one pass goes on to the end
     of the answer, so that a limit made for agent turns does not cut a repair off.
     """
+    ranker = ranking(response_evaluators)
 
     def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
@@ -40,8 +43,7 @@ def best_of_n(
         rounds, accepted = list(state["rounds"]), list(state["accepted"])
         if not session.aligning:
             yield from session.align(rules.prefix, _resumed(rounds, accepted))
-        picture = session.picture(state)
-        search = SentenceSearch(image_evaluator, response_evaluator, rules, picture)
+        search = SentenceSearch(likeness, ranker, rules, session.picture(state))
         to_the_end = state["remaining_steps"] <= STEPS_AFTER
         while True:
             record, kept = yield from search.run(session, number=len(rounds) + 1)
@@ -56,7 +58,7 @@ def best_of_n(
                 text = "".join(record["text"] for record in rounds)
                 return {**update, **_whole(rules.prefix, text, finish_reason, session)}
             so_far = rules.prefix + "".join(record["text"] for record in rounds)
-            yield from show_accepted(session.reply, so_far, response_evaluator, rules, config)
+            yield from show_accepted(session, so_far, response_evaluators, rules, config)
             if not to_the_end:
                 return update
 

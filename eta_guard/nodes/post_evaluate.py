@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import math
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.errors import log_failure
 from eta_guard.nodes import Node
-from eta_guard.nodes.image_evaluations import evaluate_images
 from eta_guard.nodes.unscored import halt_if_unscored
+from eta_guard.panel.answers import AnswerEvaluations
+from eta_guard.panel.evaluation import CombinedEvaluation
+from eta_guard.panel.images import evaluate_images, unread_image
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine, ImageEvaluator, ResponseEvaluator
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import Evaluation, GuardState
-from eta_guard.steps import Steps, ask
-
-logger = logging.getLogger(__name__)
+from eta_guard.state import GuardState
+from eta_guard.steps import Steps
 
 REFUSED = "the model refused"
 """Why a provider's refusal is safe without a score: it goes out as it came."""
@@ -27,15 +25,15 @@ REFUSED = "the model refused"
 def post_evaluate(
     *,
     engine: Engine,
-    image_evaluator: ImageEvaluator,
-    response_evaluator: ResponseEvaluator,
+    image_evaluators: Sequence[ImageEvaluator],
+    response_evaluators: Sequence[ResponseEvaluator],
     policy: GuardPolicy,
 ) -> Node:
-    """Scores a whole answer under the post-evaluation prompt (paper, equation 4).
+    """Evaluates a whole answer under the post-evaluation prompt (paper, equation 4).
 
-    A repaired answer is scored like any other; which of the two it is shows in the state. Where
-    an answer calls tools, each call is scored as well, as text, and the lowest score counts. Where
-    it shows pictures, they are evaluated like the user's.
+    A repaired answer is evaluated like any other; which of the two it is shows in the state. Where
+    an answer calls tools, each call is evaluated as well, as text, and the most unsafe counts.
+    Where it shows pictures, they are evaluated like the user's.
     """
 
     def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
@@ -45,16 +43,18 @@ def post_evaluate(
         repaired = None if state["drafting"] else state["repaired"]
         if state["response"] and not repaired:
             return {"session": session}  # the draft was stopped for its score
+        answer = AnswerEvaluations(response_evaluators, session.conversation, rules)
         if repaired:
-            final = yield from _evaluate(response_evaluator, (repaired["text"],), rules)
+            final = yield from answer.evaluate([repaired["text"]])
             halt = halt_if_unscored(final, rules, "The answer", "refused")
             return {"session": session, "halt": halt, "final": final.model_dump()}
         draft = yield from session.draft()
         read = not rules.passes_unread(state["image"])
-        response = (yield from _evaluate_draft(response_evaluator, draft, rules)) if read else None
-        drawn = yield from evaluate_images(image_evaluator, draft.pictures, rules)
+        response = (yield from evaluate_draft(answer, draft)) if read else None
+        question = session.conversation.question
+        drawn = yield from evaluate_images(image_evaluators, draft.pictures, question, rules)
         if draft.unread is not None:
-            drawn.append(Evaluation.unscored(rules.image_threshold, draft.unread))
+            drawn.append(unread_image(image_evaluators, rules, draft.unread))
         halts = [halt_if_unscored(response, rules, "The answer", "refused")]
         halts += [
             halt_if_unscored(one, rules, "A picture of the answer", "refused") for one in drawn
@@ -74,32 +74,11 @@ def post_evaluate(
     return node
 
 
-def _evaluate_draft(
-    evaluator: ResponseEvaluator, draft: Completion, policy: GuardPolicy
-) -> Steps[Evaluation]:
+def evaluate_draft(answer: AnswerEvaluations, draft: Completion) -> Steps[CombinedEvaluation]:
+    """Evaluates all that a plain answer says."""
     if draft.refused:
-        threshold = policy.response_threshold
-        return Evaluation(outcome="safe", score=None, threshold=threshold, reason=REFUSED)
+        return answer.without_asking("safe", REFUSED)
     # A provider's message may say nothing that is read here. An empty text scores like any other.
     if draft.message is not None and not any(text.strip() for text in draft.evaluated):
-        return Evaluation.unscored(policy.response_threshold, "there is nothing to evaluate")
-    return (yield from _evaluate(evaluator, draft.evaluated, policy))
-
-
-def _evaluate(
-    evaluator: ResponseEvaluator, texts: tuple[str, ...], policy: GuardPolicy
-) -> Steps[Evaluation]:
-    """Scores each text; the lowest counts, and one without a score before all others."""
-    threshold = policy.response_threshold
-    try:
-        session = yield from ask(evaluator.open, policy.post_prompt)
-        scores = yield from ask(session.score, texts)
-        if len(scores) != len(texts):
-            raise ValueError(f"{len(scores)} scores for {len(texts)} texts")
-        return min(
-            (Evaluation.of_response(score, threshold) for score in scores),
-            key=lambda found: -math.inf if found.score is None else found.score,
-        )
-    except Exception as error:  # whatever an evaluator raises, the answer is not safe
-        log_failure(logger, "The response evaluator", error)
-        return Evaluation.unscored(threshold, type(error).__name__)
+        return answer.without_asking("unscored", "there is nothing to evaluate")
+    return (yield from answer.evaluate(draft.evaluated))

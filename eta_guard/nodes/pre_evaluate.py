@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.nodes import Node
-from eta_guard.nodes.image_evaluations import evaluate_images
 from eta_guard.nodes.unscored import halt_if_unscored
+from eta_guard.panel.evaluation import ImageEvaluation
+from eta_guard.panel.images import evaluate_images, unread_image
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator
+from eta_guard.request.conversation import Conversation
 from eta_guard.session import GuardSession
-from eta_guard.state import Evaluation, GuardState, ImageEvaluation
+from eta_guard.state import GuardState, Halt
 from eta_guard.steps import Steps
 
 
-def pre_evaluate(*, engine: Engine, image_evaluator: ImageEvaluator, policy: GuardPolicy) -> Node:
-    """Reads the request and scores its images against the safety prompt (paper, equation 2).
+def pre_evaluate(
+    *, engine: Engine, image_evaluators: Sequence[ImageEvaluator], policy: GuardPolicy
+) -> Node:
+    """Reads the request and evaluates its images (paper, equation 2).
 
     Of several images the most unsafe counts, and one without a score counts before all others.
     """
@@ -25,29 +30,40 @@ def pre_evaluate(*, engine: Engine, image_evaluator: ImageEvaluator, policy: Gua
     def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
         session = yield from GuardSession.of(state, engine, rules, config)
-        pictures = session.conversation.pictures
-        pixels = [picture.pixels for picture in pictures]
-        found = yield from evaluate_images(image_evaluator, pixels, rules)
-        images = [
-            ImageEvaluation(
-                **one.model_dump(),
-                message=picture.message,
-                block=picture.block,
-                fetched=picture.fetched,
-            )
-            for one, picture in zip(found, pictures, strict=True)
-        ]
-        for block in session.conversation.unread:
-            unscored = Evaluation.unscored(rules.image_threshold, block.reason)
-            images.append(
-                ImageEvaluation(**unscored.model_dump(), message=block.message, block=block.block)
-            )
+        images = yield from evaluate_pictures(image_evaluators, session.conversation, rules)
         worst = max(images, key=lambda image: image.unsafety, default=None)
         return {
             "session": session,
             "images": [image.model_dump() for image in images],
             "image": worst and worst.model_dump(),
-            "halt": halt_if_unscored(worst, rules, "An image", "blocked"),
+            "halt": halt_if_unscored(worst, rules, "An image", "blocked") or _blocked(worst, rules),
         }
 
     return node
+
+
+def evaluate_pictures(
+    evaluators: Sequence[ImageEvaluator], conversation: Conversation, policy: GuardPolicy
+) -> Steps[list[ImageEvaluation]]:
+    """Evaluates the pictures of a request, and tells where each stood."""
+    pictures = conversation.pictures
+    pixels = [picture.pixels for picture in pictures]
+    found = yield from evaluate_images(evaluators, pixels, conversation.question, policy)
+    images = [
+        ImageEvaluation(
+            **dict(one), message=picture.message, block=picture.block, fetched=picture.fetched
+        )
+        for one, picture in zip(found, pictures, strict=True)
+    ]
+    for block in conversation.unread:
+        unread = unread_image(evaluators, policy, block.reason)
+        images.append(ImageEvaluation(**dict(unread), message=block.message, block=block.block))
+    return images
+
+
+def _blocked(worst: ImageEvaluation | None, policy: GuardPolicy) -> Halt | None:
+    """An input gate lets no picture through that is not safe."""
+    gate = policy.on_unsafe_image == "block" and policy.mode == "enforce"
+    if not gate or worst is None or worst.outcome == "safe":
+        return None
+    return Halt(decision="blocked", reason=f"an image is {worst.outcome}")

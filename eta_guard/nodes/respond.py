@@ -15,7 +15,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
 from eta_guard.runs.refusals import REFUSED_BY_GUARD
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import METADATA_KEY, Decision, GuardState, Verdict, passes
+from eta_guard.state import METADATA_KEY, Decision, GuardState, Verdict, intervenes, passes
 from eta_guard.steps import Steps
 
 
@@ -46,6 +46,9 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
                 "rounds": state["rounds"] if rules.record_rejected else told,
                 "counts": state["counts"],
                 "models": dict(models),
+                "policy": rules.label,
+                "flagged": reply.decision in ("aligned", "refused", "blocked")
+                or (reply.decision == "observed" and intervenes(state, rules)),
                 **_withheld(state.get("session"), rules),
             }
         )

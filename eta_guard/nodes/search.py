@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eta_guard import counts
 from eta_guard.errors import log_failure
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, ImageEvaluator, ResponseEvaluator, Sampling
+from eta_guard.protocols import Candidate, Likeness, ResponseEvaluator, Sampling
 from eta_guard.request.conversation import Picture
 from eta_guard.session import GuardSession
 from eta_guard.state import CandidateScore, SentenceRound
@@ -26,8 +27,9 @@ class SentenceSearch:
     number of the sentence.
     """
 
-    image_evaluator: ImageEvaluator
-    response_evaluator: ResponseEvaluator
+    likeness: Likeness | None
+    """Compares candidates with the picture; None where the policy gives that term no weight."""
+    ranker: ResponseEvaluator
     policy: GuardPolicy
     picture: Picture | None
     """The image whose likeness counts; None on a text-only request."""
@@ -64,7 +66,7 @@ class SentenceSearch:
         self, session: GuardSession, candidates: Sequence[Candidate], number: int
     ) -> Steps[tuple[CandidateScore, ...]]:
         rewards = yield from self._rewards(session, candidates)
-        likeness = yield from self._likeness(candidates, number)
+        likeness = yield from self._likenesses(candidates, number)
         weight = self.policy.alpha / number
         return tuple(
             CandidateScore(
@@ -80,16 +82,18 @@ class SentenceSearch:
         self, session: GuardSession, candidates: Sequence[Candidate]
     ) -> Steps[list[float | None]]:
         try:
-            scores = yield from session.search_scores(
-                self.response_evaluator, self.policy.search_prompt
-            )
-            rewards = yield from ask(scores.score, [candidate.text for candidate in candidates])
+            scores = yield from session.search_scores(self.ranker, self.policy.search_prompt)
+            counts.add_evaluations(self.ranker.name, len(candidates))
+            found = yield from ask(scores.score, [candidate.text for candidate in candidates])
+            rewards = found if self.ranker.unsafe == "below" else [-score for score in found]
             return _finite(rewards, candidates)
         except Exception as error:  # a candidate without a score is never kept
-            log_failure(logger, "The response evaluator", error)
+            log_failure(logger, f"The response evaluator {self.ranker.name}", error)
             return [None] * len(candidates)
 
-    def _likeness(self, candidates: Sequence[Candidate], number: int) -> Steps[list[float | None]]:
+    def _likenesses(
+        self, candidates: Sequence[Candidate], number: int
+    ) -> Steps[list[float | None]]:
         """Cosine of image and candidate sentence, in the rounds that have that term.
 
         The published code leaves it out in the first sentence and in a round in which a candidate
@@ -98,14 +102,15 @@ class SentenceSearch:
         """
         early = number < self.policy.clip_from_sentence
         ending = any(candidate.finish_reason for candidate in candidates)
-        if self.picture is None or early or ending or self.policy.alpha == 0:
+        likeness = self.likeness if self.policy.alpha else None
+        if self.picture is None or likeness is None or early or ending:
             return [None] * len(candidates)
         texts = [candidate.text.strip() for candidate in candidates]
         try:
-            row = yield from ask(self.image_evaluator.likeness, self.picture.pixels, texts)
+            row = yield from ask(likeness.likeness, self.picture.pixels, texts)
             return _finite(row, candidates)
         except Exception as error:
-            log_failure(logger, "The image evaluator", error)
+            log_failure(logger, "The likeness of candidates to the picture", error)
             return [None] * len(candidates)
 
 

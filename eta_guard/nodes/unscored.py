@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from eta_guard.errors import EvaluationError
+from eta_guard.panel.evaluation import Evaluation
 from eta_guard.policy import GuardPolicy
-from eta_guard.state import Decision, Evaluation, Halt
+from eta_guard.state import Decision, Halt
 
 
 def halt_if_unscored(

@@ -41,7 +41,11 @@ class Finding:
 
 
 class Evaluator(Protocol):
-    """What every evaluator has, of pictures or of answers. Safe to share between threads."""
+    """What every evaluator has, of pictures or of answers. Safe to share between threads.
+
+    One that asks over a network says so by an attribute ``remote = True``, and has asynchronous
+    forms: those are asked at the same time.
+    """
 
     @property
     def name(self) -> str:
@@ -78,11 +82,7 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class ImageEvaluator(Evaluator, Protocol):
-    """Scores pictures (by CLIP in the paper).
-
-    ``aevaluate`` beside ``evaluate`` marks one that asks over a network: those are asked at the
-    same time.
-    """
+    """Scores pictures (by CLIP in the paper)."""
 
     def evaluate(
         self, images: Sequence[Image], prompt: str, question: str = ""
@@ -156,10 +156,7 @@ class CategorizesResponses(Protocol):
 
 @runtime_checkable
 class ResponseEvaluator(Evaluator, Protocol):
-    """Scores answers (by a reward model in the paper).
-
-    ``ascore`` beside ``score`` in its sessions marks one that asks over a network.
-    """
+    """Scores answers (by a reward model in the paper)."""
 
     def open(
         self, prompt: str, question: str = "", pictures: Sequence[Image] = ()

@@ -114,6 +114,12 @@ class Conversation:
         return [part for turn in self.turns for part in turn.parts if isinstance(part, Picture)]
 
     @property
+    def question(self) -> str:
+        """The text of the turn that is answered, as the user wrote it."""
+        asked = [turn for turn in self.turns[self.last_turn :] if turn.role == "user"]
+        return "\n".join(part for turn in asked for part in turn.parts if isinstance(part, str))
+
+    @property
     def last_turn(self) -> int:
         """The index of the message with which the last turn begins."""
         return find_last_turn([turn.role for turn in self.turns])

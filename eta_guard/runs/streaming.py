@@ -30,7 +30,8 @@ from langgraph.graph.message import push_message
 from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHandlerV2
 
 from eta_guard.errors import InputError
-from eta_guard.protocols import Generation, ResponseSession, Show, Watch
+from eta_guard.panel.answers import AnswerEvaluations
+from eta_guard.protocols import Generation, Show, Watch
 from eta_guard.request.foreign import refuse_media
 
 Answer = TypeVar("Answer")
@@ -60,9 +61,8 @@ class LiveReply:
         self.message_id = f"{OWN_ID}{uuid4()}"
         """Of the chunks and of the message that they make: LangGraph shows it once."""
         self.shown = ""
-        self.scores: ResponseSession | None = None
-        """Scores the growing text as an answer; opened where it has to be."""
-        self.scored = ""
+        self.evaluations: AnswerEvaluations | None = None
+        """Of the growing text as an answer, where it has to be evaluated before it is shown."""
         self.held = False
         """No more before the verdict."""
         self._generation = generation

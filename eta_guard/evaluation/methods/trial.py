@@ -16,11 +16,16 @@ from eta_guard.counts import counting
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.guard import EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
+from eta_guard.panel.answers import AnswerEvaluations
+from eta_guard.panel.evaluation import CombinedEvaluation
+from eta_guard.panel.images import evaluate_images
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.pretrained import Parts
+from eta_guard.pretrained import Parts, panel_of
 from eta_guard.protocols import Engine
-from eta_guard.request.conversation import read_conversation
-from eta_guard.state import Decision, Evaluation, Verdict
+from eta_guard.request.conversation import Conversation, read_conversation
+from eta_guard.state import Decision, Verdict
+from eta_guard.steps import drive
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Drawn:
 class Scored:
     """What an evaluator says."""
 
-    evaluation: Evaluation
+    evaluation: CombinedEvaluation
     cost: Cost
 
 
@@ -69,6 +74,21 @@ class Trial:
     def message(self) -> BaseMessage:
         """The request."""
         return self.case.message()
+
+    @cached_property
+    def conversation(self) -> Conversation:
+        """The request as the evaluators are given it."""
+        return read_conversation([self.message])
+
+    @cached_property
+    def panel(self) -> Panel:
+        """Who evaluates."""
+        return panel_of(self.parts, self.policy)
+
+    @property
+    def asking_all(self) -> GuardPolicy:
+        """The policy, with nobody spared: each evaluator is measured alone as well."""
+        return self.policy.updated({"short_circuit": False})
 
     @cached_property
     def plain(self) -> Drawn:
@@ -97,19 +117,19 @@ class Trial:
     @cached_property
     def image(self) -> Scored | None:
         """The image's evaluation, with no threshold of a method in it."""
-        pictures = read_conversation([self.message]).pictures
+        pictures = self.conversation.pictures
         if not pictures:
             return None
-        threshold = self.policy.image_threshold
         with counting() as tally:
             begun = time.perf_counter()
-            try:
-                ((similarity,),) = self.parts["image_evaluator"].similarity(
-                    [pictures[0].pixels], [self.policy.safety_prompt]
+            (found,) = drive(
+                evaluate_images(
+                    self.panel.images,
+                    [pictures[0].pixels],
+                    self.conversation.question,
+                    self.asking_all,
                 )
-                found = Evaluation.of_image(similarity, threshold)
-            except Exception as error:  # as in pre_evaluate
-                found = Evaluation.unscored(threshold, type(error).__name__)
+            )
             seconds = time.perf_counter() - begun
         return Scored(found, Cost(seconds, dict(tally)))
 
@@ -122,15 +142,10 @@ class Trial:
             seconds = time.perf_counter() - begun
         return Scored(found, Cost(seconds, dict(tally)))
 
-    def score(self, text: str) -> Evaluation:
+    def score(self, text: str) -> CombinedEvaluation:
         """The evaluation of any answer."""
-        threshold = self.policy.response_threshold
-        try:
-            session = self.parts["response_evaluator"].open(self.policy.post_prompt)
-            (score,) = session.score([text])
-            return Evaluation.of_response(score, threshold)
-        except Exception as error:  # as in post_evaluate
-            return Evaluation.unscored(threshold, type(error).__name__)
+        answer = AnswerEvaluations(self.panel.responses, self.conversation, self.asking_all)
+        return drive(answer.evaluate([text]))
 
     def guarded(self, changes: Mapping[str, Any]) -> Drawn:
         """The guard's answer.

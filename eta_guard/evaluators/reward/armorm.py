@@ -8,10 +8,12 @@ and the whole head folds into one linear read-out a prompt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Self
 
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import (
     AutoTokenizer,
@@ -34,9 +36,11 @@ from eta_guard.loading import (
     load_weights,
     loading,
     loading_options,
+    parameters,
     pick_device,
     weights_fingerprint,
 )
+from eta_guard.protocols import Direction
 
 ARCHITECTURE = "LlamaForRewardModelWithGating"
 """What the published configuration calls its class."""
@@ -108,6 +112,7 @@ class ArmoRM:
         model: The weights, heads in float32; put into eval mode.
         tokenizer: Its tokenizer, with the Llama 3 chat template.
         fingerprint: Names the model and its weights.
+        name: Under which it stands in verdict and policy.
 
     Raises:
         UnsupportedModelError: The heads are not float32, the attention takes no masks, or the
@@ -115,7 +120,12 @@ class ArmoRM:
     """
 
     def __init__(
-        self, model: ArmoRMModel, tokenizer: PreTrainedTokenizerBase, *, fingerprint: str
+        self,
+        model: ArmoRMModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        fingerprint: str,
+        name: str = "reward",
     ) -> None:
         heads = [p for n, p in model.named_parameters() if n.startswith(_FLOAT32_HEADS)]
         if any(parameter.dtype != torch.float32 for parameter in heads):
@@ -124,6 +134,8 @@ class ArmoRM:
                 hint="Load it with ArmoRM.from_pretrained(..., dtype=...) and do not cast it.",
             )
         self._fingerprint = fingerprint
+        self.name = name
+        self.cost = parameters(model)
         model.train(False)
         self.model = model
         chat = ChatTokens(tokenizer, model.config)
@@ -161,13 +173,22 @@ class ArmoRM:
         model.to(pick_device(device))
         return cls(model, tokenizer, fingerprint=weights_fingerprint(name, model))
 
+    threshold = None
+    """The policy's ``response_threshold`` is on this scale."""
+    unsafe: Direction = "below"
+
     @property
     def fingerprint(self) -> str:
         """Names the model and its weights."""
         return self._fingerprint
 
-    def open(self, prompt: str) -> IncrementalSession:
-        """Begins to score answers to the fixed ``prompt``; higher is better."""
+    def open(
+        self, prompt: str, question: str = "", pictures: Sequence[Image] = ()
+    ) -> IncrementalSession:
+        """Begins to score answers to the fixed ``prompt``; higher is better.
+
+        Question and pictures are not read: the paper scores the answer alone.
+        """
         return IncrementalSession(self._starts, prompt)
 
 

@@ -7,9 +7,11 @@ forward over the whole text everywhere else. Which of the two is tried out, not 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
+from PIL.Image import Image
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -28,9 +30,11 @@ from eta_guard.loading import (
     load_weights,
     loading,
     loading_options,
+    parameters,
     pick_device,
     weights_fingerprint,
 )
+from eta_guard.protocols import Direction
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class RewardResponseEvaluator:
         model: A transformers ``…ForSequenceClassification`` with one label, put into eval mode.
         tokenizer: Its tokenizer, with the chat template it was trained with.
         fingerprint: Names the model and its weights.
+        name: Under which it stands in verdict and policy.
 
     Raises:
         UnsupportedModelError: The model has another number of labels, or the tokenizer no chat
@@ -54,11 +59,14 @@ class RewardResponseEvaluator:
         tokenizer: PreTrainedTokenizerBase,
         *,
         fingerprint: str,
+        name: str = "reward",
     ) -> None:
         _require_one_label(model.config)
         model.train(False)
         self._model = model
         self._fingerprint = fingerprint
+        self.name = name
+        self.cost = parameters(model)
         self._chat = ChatTokens(tokenizer, model.config)
         found = incremental_starts(model, self._chat)
         self._starts = None if isinstance(found, str) else found
@@ -100,6 +108,10 @@ class RewardResponseEvaluator:
             model = load_weights(AutoModelForSequenceClassification, name, dtype=wanted, **options)
         return cls(model.to(target), tokenizer, fingerprint=weights_fingerprint(name, model))
 
+    threshold = None
+    """The policy's ``response_threshold`` is on the scale of the paper's."""
+    unsafe: Direction = "below"
+
     @property
     def fingerprint(self) -> str:
         """Names the model and its weights."""
@@ -110,10 +122,13 @@ class RewardResponseEvaluator:
         """Whether a session costs new tokens only; otherwise it reads the whole text each time."""
         return self._starts is not None
 
-    def open(self, prompt: str) -> AnswerSession:
+    def open(
+        self, prompt: str, question: str = "", pictures: Sequence[Image] = ()
+    ) -> AnswerSession:
         """Begins to score answers to the fixed ``prompt``, as [user = prompt, assistant = answer].
 
-        The scale is the model's own; higher is better.
+        The scale is the model's own; higher is better. Question and pictures are not read: the
+        paper scores the answer alone.
         """
         if self._starts is not None:
             return IncrementalSession(self._starts, prompt)

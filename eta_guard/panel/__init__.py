@@ -1,0 +1,1 @@
+"""The evaluators of a guard, asked as one: each finding against its threshold, and all together."""

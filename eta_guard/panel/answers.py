@@ -1,0 +1,128 @@
+"""An answer before all evaluators of answers, whole or as it grows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from time import perf_counter
+
+from eta_guard import counts
+from eta_guard.errors import log_failure
+from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit, Outcome
+from eta_guard.panel.in_turn import in_turn
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import (
+    CategorizesResponses,
+    Finding,
+    ResponseEvaluator,
+    ResponseSession,
+)
+from eta_guard.request.conversation import Conversation
+from eta_guard.steps import Steps, ask
+
+logger = logging.getLogger(__name__)
+
+
+class AnswerEvaluations:
+    """Evaluates one answer under the post-evaluation prompt (paper, equation 4)."""
+
+    def __init__(
+        self,
+        evaluators: Sequence[ResponseEvaluator],
+        conversation: Conversation,
+        policy: GuardPolicy,
+    ) -> None:
+        """Begins before the first word; nobody is asked yet.
+
+        Args:
+            evaluators: At least one.
+            conversation: What the answer is to.
+            policy: Has the prompt and the thresholds.
+        """
+        self._evaluators, self._policy = evaluators, policy
+        self._conversation = conversation
+        self.accepted = ""
+        """The text that is evaluated with whatever comes after it."""
+        self._sessions: dict[str, ResponseSession] = {}
+        self._read: dict[str, str] = {}
+
+    def evaluate(self, texts: Sequence[str]) -> Steps[CombinedEvaluation]:
+        """Evaluates ``accepted + text`` for each text: all must be safe for the whole to be.
+
+        Returns:
+            Of each evaluator its most unsafe evaluation, one without a score before all others.
+        """
+
+        def evaluate(evaluator: ResponseEvaluator) -> Steps[list[Evaluation]]:
+            return self._by_one(evaluator, texts)
+
+        found = yield from in_turn(self._evaluators, evaluate, self._policy)
+        return CombinedEvaluation.together([one for of_one in found for one in of_one])
+
+    def without_asking(self, outcome: Outcome, reason: str) -> CombinedEvaluation:
+        """What there is to say of an answer that nobody needs to be asked about."""
+        limit = Limit.of_response(self._evaluators[0], self._policy)
+        found = Evaluation.unscored(limit, reason).model_copy(
+            update={"outcome": outcome, "evaluator": ""}
+        )
+        return CombinedEvaluation.together([found])
+
+    def accept(self, text: str) -> None:
+        """Appends to the accepted text; costs nothing until the next evaluation."""
+        self.accepted += text
+
+    def _by_one(
+        self, evaluator: ResponseEvaluator, texts: Sequence[str]
+    ) -> Steps[list[Evaluation]]:
+        limit = Limit.of_response(evaluator, self._policy)
+        counts.add_evaluations(evaluator.name, len(texts))
+        begun = perf_counter()
+        try:
+            session = yield from self._session(evaluator)
+            scores = yield from ask(session.score, texts)
+            if len(scores) != len(texts):
+                raise ValueError(f"{len(scores)} scores for {len(texts)} texts")
+            each = [Evaluation.of(Finding(score), limit) for score in scores]
+            worst = max(range(len(each)), key=lambda index: each[index].unsafety)
+            found = yield from _categorized(evaluator, session, each[worst], texts[worst])
+        except Exception as error:  # whatever an evaluator raises, the answer is not safe
+            log_failure(logger, f"The response evaluator {evaluator.name}", error)
+            found = Evaluation.unscored(limit, type(error).__name__)
+        return [found.model_copy(update={"seconds": perf_counter() - begun})]
+
+    def _session(self, evaluator: ResponseEvaluator) -> Steps[ResponseSession]:
+        """The evaluator's session, at the end of the accepted text."""
+        name = evaluator.name
+        if name not in self._sessions:
+            question = self._conversation.question
+            pictures = [picture.pixels for picture in self._conversation.pictures]
+            self._sessions[name] = yield from ask(
+                evaluator.open, self._policy.post_prompt, question, pictures
+            )
+            self._read[name] = ""
+        if new := self.accepted[len(self._read[name]) :]:
+            yield from ask(self._sessions[name].accept, new)
+            self._read[name] = self.accepted
+        return self._sessions[name]
+
+
+def _categorized(
+    evaluator: ResponseEvaluator, session: ResponseSession, found: Evaluation, text: str
+) -> Steps[Evaluation]:
+    if found.outcome != "unsafe" or not isinstance(session, CategorizesResponses):
+        return found
+    try:
+        category = yield from ask(session.categorize, text)
+    except Exception as error:  # the score stands without it
+        log_failure(logger, f"The category of the response evaluator {evaluator.name}", error)
+        return found
+    return found.model_copy(update={"category": category})
+
+
+def ranking(evaluators: Sequence[ResponseEvaluator]) -> ResponseEvaluator:
+    """Who ranks candidates: the first whose high scores are the good ones, or else the first.
+
+    A guard model's probabilities lie near 0 and 1, and say little about which of two safe sentences
+    helps more; a reward model was made to say that.
+    """
+    return next((one for one in evaluators if one.unsafe == "below"), evaluators[0])

@@ -1,0 +1,121 @@
+"""Who evaluates for a guard: checked once, when the guard is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from eta_guard.errors import PolicyError, UnsupportedModelError
+from eta_guard.policy import GuardPolicy
+from eta_guard.protocols import Evaluator, ImageEvaluator, Likeness, ResponseEvaluator
+
+E = TypeVar("E", bound=Evaluator)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The evaluators of a guard."""
+
+    images: tuple[ImageEvaluator, ...]
+    responses: tuple[ResponseEvaluator, ...]
+    likeness: Likeness | None
+
+    @classmethod
+    def of(
+        cls,
+        images: ImageEvaluator | Sequence[ImageEvaluator],
+        responses: ResponseEvaluator | Sequence[ResponseEvaluator],
+        likeness: Likeness | None,
+        policy: GuardPolicy,
+    ) -> Panel:
+        """Puts together what a caller gives.
+
+        Args:
+            images: One or several.
+            responses: One or several.
+            likeness: The first of the image evaluators that has it, where none is given.
+            policy: Names no other evaluators.
+
+        Raises:
+            UnsupportedModelError: A part lacks what is asked of its kind, two of a kind have one
+                name, or nothing compares pictures with texts where the policy weighs that.
+            PolicyError: The policy has a threshold for an evaluator that is not there.
+        """
+        looking, reading = _several(images, ImageEvaluator), _several(responses, ResponseEvaluator)
+        if likeness is None:
+            likeness = next((one for one in looking if isinstance(one, Likeness)), None)
+        else:
+            require(likeness, Likeness)
+        if likeness is None and policy.search and policy.alpha:
+            raise UnsupportedModelError(
+                "None of the image evaluators compares pictures with texts, which the search does.",
+                hint="Give likeness=ClipImageEvaluator(...), or set alpha=0 in the policy.",
+            )
+        check_thresholds(policy, [*looking, *reading])
+        return cls(looking, reading, likeness)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Fingerprints for the verdict."""
+        return {
+            "image_evaluator": ", ".join(one.fingerprint for one in self.images),
+            "response_evaluator": ", ".join(one.fingerprint for one in self.responses),
+        }
+
+
+def check_thresholds(policy: GuardPolicy, evaluators: Sequence[Evaluator]) -> None:
+    """Checks that each threshold is somebody's: one with a misspelt name would protect nobody.
+
+    Raises:
+        PolicyError: There is no evaluator of that name.
+    """
+    known = [one.name for one in evaluators]
+    unknown = sorted(policy.thresholds.keys() - set(known))
+    if unknown:
+        raise PolicyError(
+            f"The policy has thresholds for {', '.join(unknown)}; there is no such evaluator.",
+            hint=f"The evaluators of this guard are {', '.join(known)}.",
+        )
+
+
+def require(part: object, protocol: type) -> None:
+    """Checks that a part has all that is asked of its kind.
+
+    What it lacks, met in a request, would count as an evaluation that failed.
+
+    Raises:
+        UnsupportedModelError: It says what is lacking.
+    """
+    wanted = {name for base in protocol.__mro__ for name in vars(base) if name in _asked(base)}
+    lacks = sorted(name for name in wanted if not hasattr(part, name))
+    if lacks:
+        raise UnsupportedModelError(
+            f"{type(part).__name__} is no {protocol.__name__}: it lacks {', '.join(lacks)}.",
+            hint="eta_guard.protocols says what each part must have.",
+        )
+
+
+def _asked(base: type) -> list[str]:
+    """What a protocol asks for; nothing of the classes that all protocols have in common."""
+    if not base.__module__.startswith(__name__.partition(".")[0]):
+        return []
+    return [name for name in vars(base) if not name.startswith("_")]
+
+
+def _several(given: E | Sequence[E], protocol: type) -> tuple[E, ...]:
+    evaluators: tuple[E, ...] = tuple(given) if isinstance(given, Sequence) else (given,)
+    if not evaluators:
+        raise UnsupportedModelError(
+            f"There is no {protocol.__name__}.", hint="Give at least one of each kind."
+        )
+    for one in evaluators:
+        require(one, protocol)
+    twice = sorted(name for name, n in Counter(one.name for one in evaluators).items() if n > 1)
+    if twice:
+        raise UnsupportedModelError(
+            f"Two evaluators have the name {', '.join(twice)}.",
+            hint="Give each a name of its own: its threshold and its findings go by that.",
+        )
+    return evaluators
