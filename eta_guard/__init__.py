@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from eta_guard.middleware.agent import EtaGuardMiddleware
     from eta_guard.panel.evaluation import Evaluation
     from eta_guard.policy import GuardPolicy
-    from eta_guard.protocols import (
-        Engine,
+    from eta_guard.protocols.engines import Engine
+    from eta_guard.protocols.evaluators import (
         Finding,
         ImageEvaluator,
         Likeness,
@@ -46,32 +46,32 @@ if TYPE_CHECKING:
     from eta_guard.state import GuardState, SentenceRound, Verdict
 
 _HOMES = {
-    "Region": "protocols",
-    "Likeness": "protocols",
-    "Finding": "protocols",
     "ArmoRM": "evaluators.reward.armorm",
     "ChatLocalVLM": "local_vlm",
     "ChatModelEngine": "engines.chat_model.engine",
     "ClipImageEvaluator": "evaluators.clip",
     "ContextLengthError": "context_length",
-    "Engine": "protocols",
+    "Engine": "protocols.engines",
     "EngineError": "errors",
     "EtaGuard": "guard",
     "EtaGuardError": "errors",
     "EtaGuardMiddleware": "middleware.agent",
     "Evaluation": "panel.evaluation",
     "EvaluationError": "errors",
+    "Finding": "protocols.evaluators",
     "GuardPolicy": "policy",
     "GuardState": "state",
-    "ImageEvaluator": "protocols",
+    "ImageEvaluator": "protocols.evaluators",
     "ImageInputError": "errors",
     "InputError": "errors",
+    "Likeness": "protocols.evaluators",
     "LocalEngine": "engines.local.engine",
     "MissingWeightsError": "errors",
     "ModelLoadError": "errors",
     "PolicyError": "errors",
     "Presentation": "request.presentation",
-    "ResponseEvaluator": "protocols",
+    "Region": "protocols.evaluators",
+    "ResponseEvaluator": "protocols.evaluators",
     "RewardResponseEvaluator": "evaluators.reward.evaluator",
     "SentenceRound": "state",
     "UnsupportedModelError": "errors",

@@ -258,6 +258,9 @@ class GuardPolicy(BaseModel):
         named = {str(name): value for name, value in values.items()}
         return GuardPolicy(**{**self.model_dump(exclude_unset=True), **named})
 
+    def __hash__(self) -> int:
+        return hash(self.label)  # a mapping has none of its own
+
     @property
     def label(self) -> str:
         """The policy's name, and a digest that tells it from others: ``strict@1a2b3c4d5e6f``."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from eta_guard.graph import GuardGraph, build_graph
 from eta_guard.guard import EtaGuard
+from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     Candidate,
@@ -124,6 +125,18 @@ class FakeImages:
         if self.failure:
             raise self.failure
         return [self.alike(text) for text in texts]
+
+
+def of_image(score: float, threshold: float = 0.16) -> CombinedEvaluation:
+    """The evaluation of a picture by ``FakeImages`` alone."""
+    limit = Limit("clip", threshold, "above")
+    return CombinedEvaluation.together([Evaluation.of(Finding(score), limit)])
+
+
+def of_response(score: float, threshold: float = 0.06) -> CombinedEvaluation:
+    """The evaluation of an answer by ``FakeResponses`` alone."""
+    limit = Limit("reward", threshold, "below")
+    return CombinedEvaluation.together([Evaluation.of(Finding(score), limit)])
 
 
 def red(image: Image.Image) -> float:

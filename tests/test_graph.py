@@ -24,11 +24,12 @@ from eta_guard.errors import (
 )
 from eta_guard.graph import build_graph
 from eta_guard.guard import EtaGuard
+from eta_guard.panel.evaluation import Outcome
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Completion, Generation
+from eta_guard.protocols import Candidate, Completion, Finding, Generation
 from eta_guard.request.conversation import Conversation
 from eta_guard.request.parts import EARLIER_PICTURE, OMITTED
-from eta_guard.state import Decision, GuardState, Outcome, Verdict
+from eta_guard.state import Decision, GuardState, Verdict
 from tests.fakes import (
     DRAFT,
     SAFE,
@@ -70,12 +71,14 @@ def route(letters: str) -> tuple[str, ...]:
 
 @dataclass
 class FixedImages(FakeImages):
-    """Returns these similarities, whatever their number or kind."""
+    """Returns these scores, whatever their number or kind."""
 
-    rows: list[list[float]] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[list[float]]:
-        return self.rows
+    def evaluate(
+        self, images: Sequence[Image.Image], prompt: str, question: str = ""
+    ) -> list[Finding]:
+        return [Finding(value) for value in self.values]
 
 
 @dataclass
@@ -84,7 +87,7 @@ class FixedResponses(FakeResponses):
 
     values: list[Any] = field(default_factory=list)
 
-    def open(self, prompt: str) -> FakeResponseSession:
+    def open(self, prompt: str, *_: Any) -> FakeResponseSession:
         return FixedSession(self, prompt, values=self.values)
 
 
@@ -347,7 +350,7 @@ def test_every_combination_of_outcomes(
         (0.16, "unsafe", 0.16),
         (math.nextafter(0.16, 0), "safe", math.nextafter(0.16, 0)),
         (math.nextafter(0.16, 1), "unsafe", math.nextafter(0.16, 1)),
-        (-0.5, "safe", 0.0),
+        (-0.5, "safe", -0.5),
         (1.0, "unsafe", 1.0),
         (NAN, "unscored", None),
         (INF, "unscored", None),
@@ -357,7 +360,7 @@ def test_every_combination_of_outcomes(
 def test_the_image_threshold_is_inclusive(
     similarity: float, outcome: str, score: float | None
 ) -> None:
-    reply = Rig(images=FixedImages(rows=[[similarity]])).ask(question(SAFE))
+    reply = Rig(images=FixedImages(values=[similarity])).ask(question(SAFE))
     image = verdict_of(reply).image
     assert image is not None
     assert (image.outcome, image.score, image.threshold) == (outcome, score, 0.16)
@@ -386,28 +389,16 @@ def test_the_response_threshold_is_inclusive(score: float, outcome: str) -> None
 
 
 def test_an_image_threshold_of_zero_lets_no_image_pass_unseen() -> None:
-    rig = Rig(GuardPolicy(image_threshold=0.0), images=FixedImages(rows=[[-0.3]]))
+    rig = Rig(GuardPolicy(image_threshold=0.0), images=FixedImages(values=[0.0]))
     assert verdict_of(rig.ask(question(SAFE))).decision == "aligned"
 
 
 # ── evaluators that answer nonsense ──
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [],
-        [[]],
-        [[0.0, 0.0]],
-        [[0.0], [0.0]],
-        [["high"]],
-        [[None]],
-        None,
-    ],
-    ids=str,
-)
-def test_image_scores_of_a_wrong_number_or_kind_are_no_scores(rows: Any) -> None:
-    reply = Rig(images=FixedImages(rows=rows)).ask(question(SAFE))
+@pytest.mark.parametrize("values", [[], [0.0, 0.0], ["high"], [None], [[0.0]], None], ids=str)
+def test_image_scores_of_a_wrong_number_or_kind_are_no_scores(values: Any) -> None:
+    reply = Rig(images=FixedImages(values=values)).ask(question(SAFE))
     verdict = verdict_of(reply)
     assert verdict.image is not None
     assert verdict.image.outcome == "unscored"
@@ -718,9 +709,8 @@ def test_which_images_count(
 
 def test_an_image_without_a_score_counts_before_all_others() -> None:
     for scores in ([0.0, NAN], [NAN, 0.0], [0.99, NAN, 0.0]):
-        rows = [[score] for score in scores]
-        rig = Rig(images=FixedImages(rows=rows))
-        verdict = verdict_of(rig.ask(question(*[SAFE] * len(rows))))
+        rig = Rig(images=FixedImages(values=scores))
+        verdict = verdict_of(rig.ask(question(*[SAFE] * len(scores))))
         assert verdict.image is not None
         assert verdict.image.outcome == "unscored"
         assert verdict.image.block == [math.isnan(score) for score in scores].index(True)
@@ -730,7 +720,7 @@ def test_an_image_without_a_score_counts_before_all_others() -> None:
 def test_images_are_scored_in_one_go_against_the_safety_prompt() -> None:
     rig = Rig(GuardPolicy(safety_prompt="The image contains a canary."))
     rig.ask(question(0.1, 0.1))
-    assert rig.images.asked == [(2, ["The image contains a canary."])]
+    assert rig.images.asked == [(2, "The image contains a canary.")]
 
 
 def test_the_search_compares_with_the_image_that_counts() -> None:
@@ -944,11 +934,11 @@ def test_a_part_that_lacks_something_is_refused_when_the_graph_is_built() -> Non
     class Older:
         fingerprint = "older"
 
-        def similarity(self, images: Any, texts: Any) -> list[list[float]]:
-            return [[0.0]]
+        def evaluate(self, images: Any, prompt: str, question: str = "") -> list[Finding]:
+            return [Finding(0.0)]
 
     parts: Any = {"engine": FakeEngine(), "response_evaluator": FakeResponses()}
     with pytest.raises(
-        UnsupportedModelError, match="Older is no ImageEvaluator: it lacks likeness"
+        UnsupportedModelError, match="Older is no ImageEvaluator: it lacks cost, name, threshold"
     ):
         build_graph(image_evaluator=Older(), **parts)  # type: ignore[arg-type]

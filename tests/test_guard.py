@@ -342,7 +342,7 @@ def test_the_verdict_reads_back() -> None:
     verdict = Verdict.model_validate(told)
     assert verdict.model_dump(mode="json") == told
     assert Verdict.model_validate_json(json.dumps(told)) == verdict
-    assert verdict.schema_version == 1
+    assert verdict.schema_version == 2
     assert verdict.models == {
         "chat_model": "fake-chat@0",
         "image_evaluator": "fake-clip@0",
@@ -398,6 +398,8 @@ def test_the_usage_includes_what_alignment_spent() -> None:
         "vlm_forwards": 30,
         "reward_forwards": 8,
         "clip_text_encodes": 2,
+        "evaluations_clip": 1,
+        "evaluations_reward": 8,
     }
     usage = reply.usage_metadata
     assert usage == {"input_tokens": 100, "output_tokens": 60, "total_tokens": 160}
@@ -408,7 +410,7 @@ def test_the_usage_of_one_request_is_not_that_of_another() -> None:
     replies = guard.batch([[question(UNSAFE)]] * 4)
     assert [verdict_of(reply).counts["output_tokens"] for reply in replies] == [60] * 4
     passed = costly_rig().guard().invoke([question(SAFE)])
-    assert verdict_of(passed).counts == {"input_tokens": 100}
+    assert verdict_of(passed).counts == {"input_tokens": 100, "evaluations_clip": 1}
     assert passed.usage_metadata == {"input_tokens": 100, "output_tokens": 0, "total_tokens": 100}
 
 

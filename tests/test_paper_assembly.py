@@ -36,7 +36,7 @@ from eta_guard import (
 from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.pretrained import load_chat_model
-from eta_guard.protocols import Generation, Sampling
+from eta_guard.protocols import Finding, Generation, Sampling
 from eta_guard.request.conversation import Conversation, read_conversation
 from eta_guard.request.presentation import AS_IT_IS
 from tests import llava_1_5
@@ -234,9 +234,11 @@ class Looking(FakeImages):
 
     seen: list[Image.Image] = field(default_factory=list)
 
-    def similarity(self, images: Sequence[Image.Image], texts: Sequence[str]) -> list[list[float]]:
+    def evaluate(
+        self, images: Sequence[Image.Image], prompt: str, question: str = ""
+    ) -> list[Finding]:
         self.seen += images
-        return [[0.9 for _ in texts] for _ in images]
+        return [Finding(0.9) for _ in images]
 
 
 def test_evaluators_see_the_picture_itself(engine: LocalEngine) -> None:

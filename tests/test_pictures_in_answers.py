@@ -83,7 +83,7 @@ async def test_a_safe_one_goes_out_with_all_that_stands_beside_it(
 
 async def test_one_that_cannot_be_scored_or_read_is_not_safe() -> None:
     guard, _ = guarded(drawing(SAFE), on_unscored="refuse", on_no_image="pass")
-    guard.image_evaluator.failure = RuntimeError("down")  # type: ignore[attr-defined]
+    guard.image_evaluator.failure = RuntimeError("down")  # type: ignore[union-attr]
     verdict = verdict_of(await guard.ainvoke([HumanMessage("Draw.")]))
     assert (verdict.decision, verdict.drawn[0].outcome) == ("refused", "unscored")
     broken = AIMessage([{"type": "image", "base64": "AAAA", "mime_type": "image/png"}])

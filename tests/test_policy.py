@@ -17,7 +17,11 @@ from eta_guard.policy import CONFIG_KEY, GuardPolicy
 NAN, INF = math.nan, math.inf
 
 BAD: dict[str, list[Any]] = {
+    "name": [None, 3],
     "mode": ["off", "", None, True],
+    "thresholds": [{"ocr": NAN}, {"ocr": "high"}, {"ocr": None}, {3: 0.5}, None, [0.5]],
+    "short_circuit": ["maybe", None, 2],
+    "on_unsafe_image": ["refuse", "", None],
     "image_threshold": [16.0, 1.0001, -0.01, NAN, INF, -INF, "high", None],
     "response_threshold": [NAN, INF, -INF, "low", None],
     "safety_prompt": ["", None, 3],
@@ -45,11 +49,12 @@ BAD: dict[str, list[Any]] = {
     "on_error": ["ignore", None],
     "refusal_message": ["", None],
     "record_rejected": ["perhaps", None],
-    "overridable": [{"thresholds"}, {"overridable"}, "mode", [1], None],
+    "overridable": [{"treshold"}, {"overridable"}, "mode", [1], None],
 }
 
 GOOD: dict[str, list[Any]] = {
     "image_threshold": [0.0, 1.0, 0.16],
+    "thresholds": [{}, {"ocr": 0.5, "guard_model": -3.0}],
     "response_threshold": [-1e6, 0.0, 1e6],
     "draft_stop_margin": [None, 0.0, 1e6],
     "prefix": ["", "As an AI assistant,", "作为一个人工智能助手"],

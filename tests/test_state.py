@@ -24,15 +24,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, MessagesState, StateGraph
 
+from eta_guard.panel.evaluation import Evaluation, ImageEvaluation, Limit, Outcome
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate
 from eta_guard.session import GuardSession
 from eta_guard.state import (
     Decision,
-    Evaluation,
     GuardState,
-    ImageEvaluation,
-    Outcome,
     Verdict,
     fresh,
 )
@@ -44,6 +42,8 @@ from tests.fakes import (
     FakeResponses,
     Rig,
     candidate,
+    of_image,
+    of_response,
     question,
     reply_of,
     scoring,
@@ -385,15 +385,19 @@ def test_a_verdict_is_frozen_and_described() -> None:
 
 
 def test_evaluations() -> None:
-    unscored = Evaluation.unscored(0.5, "broken")
+    unscored = Evaluation.unscored(Limit("clip", 0.5, "above"), "broken")
     assert (unscored.outcome, unscored.score, unscored.reason) == ("unscored", None, "broken")
-    assert Evaluation.of_image(-0.2, 0.0).outcome == "unsafe"
-    assert Evaluation.of_response(0.06, 0.06).outcome == "unsafe"
+    assert of_image(0.16).outcome == of_response(0.06).outcome == "unsafe"
     images = [
-        ImageEvaluation(**Evaluation.of_image(score, 0.16).model_dump(), message=0, block=i)
+        ImageEvaluation(**dict(of_image(score)), message=0, block=i)
         for i, score in enumerate([0.1, 1.0, float("nan"), 0.4])
     ]
-    assert [image.block for image in sorted(images, key=lambda i: -i.unsafety)] == [2, 1, 3, 0]
+    assert [image.block for image in sorted(images, key=lambda i: i.unsafety, reverse=True)] == [
+        2,
+        1,
+        3,
+        0,
+    ]
 
 
 # ── turns ──
@@ -420,7 +424,7 @@ def test_a_second_turn_starts_clean(level: Wrap) -> None:
         assert second.decision == "passed"
         assert second.route == ("pre_evaluate", "generate", "respond")
         assert (second.rounds, second.response, second.final) == ((), None, None)
-        assert second.counts == {}
+        assert second.counts == {"evaluations_clip": 1}
         assert [(image.message, image.score) for image in second.images] == [(2, 0.0)]
         third = ask(question(0.9))
         assert third.route == first.route

@@ -49,7 +49,7 @@ def generate(
             return {"session": session}
         return {
             "session": session,
-            "response": watch.unsafe.model_dump(),
+            "response": watch.unsafe.model_dump(mode="json"),
             "scored": digest(stopped),
             "calls_tools": bool(stopped.tool_calls),
         }

@@ -47,7 +47,7 @@ def post_evaluate(
         if repaired:
             final = yield from answer.evaluate([repaired["text"]])
             halt = halt_if_unscored(final, rules, "The answer", "refused")
-            return {"session": session, "halt": halt, "final": final.model_dump()}
+            return {"session": session, "halt": halt, "final": final.model_dump(mode="json")}
         draft = yield from session.draft()
         read = not rules.passes_unread(state["image"])
         response = (yield from evaluate_draft(answer, draft)) if read else None
@@ -64,8 +64,8 @@ def post_evaluate(
         return {
             "session": session,
             "halt": next(filter(None, halts), None),
-            "response": response and response.model_dump(),
-            "drawn": [one.model_dump() for one in drawn],
+            "response": response and response.model_dump(mode="json"),
+            "drawn": [one.model_dump(mode="json") for one in drawn],
             "scored": digest(draft),
             "calls_tools": bool(draft.tool_calls),
             "drafting": False,

@@ -34,8 +34,8 @@ def pre_evaluate(
         worst = max(images, key=lambda image: image.unsafety, default=None)
         return {
             "session": session,
-            "images": [image.model_dump() for image in images],
-            "image": worst and worst.model_dump(),
+            "images": [image.model_dump(mode="json") for image in images],
+            "image": worst and worst.model_dump(mode="json"),
             "halt": halt_if_unscored(worst, rules, "An image", "blocked") or _blocked(worst, rules),
         }
 

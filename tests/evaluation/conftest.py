@@ -4,7 +4,7 @@ from typing import Any
 
 from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.evaluation.records import Answer, CaseRecord
-from eta_guard.state import Evaluation
+from tests.fakes import of_image, of_response
 
 
 def answer(
@@ -45,8 +45,8 @@ def record(
         hazardous=hazardous,
         kind="kind",
         has_image=picture,
-        image=Evaluation.of_image(image, 0.16) if picture else None,
-        response=Evaluation.of_response(response, 0.06),
+        image=of_image(image) if picture else None,
+        response=of_response(response),
         answers={"plain": answer("unsafe"), **answers},
         comparisons=comparisons or {},
     )

@@ -85,7 +85,8 @@ def test_an_answer_that_stays_unsafe_is_refused(ask: Ask) -> None:
 @both
 def test_what_cannot_be_scored_is_treated_as_the_policy_says(ask: Ask) -> None:
     guard = middleware(policy={"on_unscored": "refuse"})
-    guard.response_evaluator.score = lambda prompt, text: float("nan")  # type: ignore[attr-defined]
+    evaluator: Any = guard.response_evaluator
+    evaluator.score = lambda prompt, text: float("nan")
     assert verdict_of(reply(ask(agent(guard=guard), asked()))).decision == "refused"
 
 

@@ -9,9 +9,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.nodes import Node
+from eta_guard.panel.evaluation import ImageEvaluation
 from eta_guard.session import GENERATION_KEY
-from eta_guard.state import Evaluation, GuardState, ImageEvaluation, fresh
+from eta_guard.state import GuardState, fresh
 from eta_guard.steps import drive
+from tests.fakes import of_image
 
 Driven = Callable[[GuardState, RunnableConfig], dict[str, Any]]
 
@@ -31,5 +33,6 @@ def generation_config(value: Any) -> RunnableConfig:
 
 
 def image(score: float, message: int = 0, block: int = 0) -> dict[str, Any]:
-    found = Evaluation.of_image(score, 0.16)
-    return ImageEvaluation(**found.model_dump(), message=message, block=block).model_dump()
+    return ImageEvaluation(**dict(of_image(score)), message=message, block=block).model_dump(
+        mode="json"
+    )

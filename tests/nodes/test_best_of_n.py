@@ -16,8 +16,8 @@ def node_of(rig: Rig) -> Driven:
     return driven(
         best_of_n(
             engine=rig.engine,
-            image_evaluator=rig.images,
-            response_evaluator=rig.responses,
+            likeness=rig.images,
+            response_evaluators=[rig.responses],
             policy=rig.policy,
         )
     )

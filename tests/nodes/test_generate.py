@@ -35,7 +35,9 @@ FLAGGED = {"image": image(UNSAFE), "images": [image(UNSAFE)]}
 
 
 def node_of(rig: Rig) -> Driven:
-    return driven(generate(engine=rig.engine, response_evaluator=rig.responses, policy=rig.policy))
+    return driven(
+        generate(engine=rig.engine, response_evaluators=[rig.responses], policy=rig.policy)
+    )
 
 
 def stopping(*scores: Score, margin: float | None = 0.5, draft: str = LONG, **settings: Any) -> Rig:
@@ -94,7 +96,8 @@ def test_a_draft_is_stopped_at_the_sentence_end_at_which_it_is_unsafe_by_the_mar
     # An end is known at what follows it.
     cut = f"{beginning} Third"
     assert update["session"].drawn_draft == cut
-    assert update["response"] == {
+    told = {name: update["response"][name] for name in ("outcome", "score", "threshold", "reason")}
+    assert told == {
         "outcome": "unsafe",
         "score": -0.5,
         "threshold": 0.0,
@@ -155,7 +158,7 @@ def test_what_cannot_be_scored_stops_nothing_and_is_told_once(
 @pytest.mark.parametrize("scores", [[], [-9.0, -9.0]])
 def test_a_session_that_returns_another_number_of_scores_stops_nothing(scores: list[float]) -> None:
     class Odd(FakeResponses):
-        def open(self, prompt: str) -> Any:
+        def open(self, prompt: str, *_: Any) -> Any:
             session = super().open(prompt)
             session.score = lambda continuations: scores  # type: ignore[method-assign]
             return session

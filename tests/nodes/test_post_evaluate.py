@@ -18,8 +18,8 @@ def node_of(rig: Rig) -> Driven:
     return driven(
         post_evaluate(
             engine=rig.engine,
-            image_evaluator=rig.images,
-            response_evaluator=rig.responses,
+            image_evaluators=[rig.images],
+            response_evaluators=[rig.responses],
             policy=rig.policy,
         )
     )

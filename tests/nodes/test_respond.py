@@ -9,13 +9,12 @@ from eta_guard.nodes.respond import respond
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion
 from eta_guard.session import digest
-from eta_guard.state import Evaluation
-from tests.fakes import DRAFT, Rig, question, verdict_of
+from tests.fakes import DRAFT, Rig, of_response, question, verdict_of
 from tests.nodes.states import driven, state_with
 
-SAFE = Evaluation.of_response(1.0, 0.06).model_dump()
-UNSAFE = Evaluation.of_response(0.0, 0.06).model_dump()
-UNSCORED = Evaluation.unscored(0.06, "broken").model_dump()
+SAFE = of_response(1.0).model_dump(mode="json")
+UNSAFE = of_response(0.0).model_dump(mode="json")
+UNSCORED = of_response(float("nan")).model_dump(mode="json")
 
 
 def placed(evaluation: dict[str, Any]) -> dict[str, Any]:

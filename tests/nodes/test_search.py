@@ -181,7 +181,7 @@ def test_a_reward_that_is_no_number_is_never_kept(bad: float) -> None:
 class Partial(FakeResponses):
     """Gives fewer scores in the search than there are candidates."""
 
-    def open(self, prompt: str) -> FakeResponseSession:
+    def open(self, prompt: str, *_: Any) -> FakeResponseSession:
         return PartialSession(self, prompt)
 
 

@@ -285,13 +285,13 @@ def test_a_largest_side_holds_for_evaluators_and_model_alike(played: Provider) -
     model = played.model("openai")
     guard = guarded(model, max_image_side=512)
     evaluator: Any = guard.image_evaluator
-    similarity = evaluator.similarity
+    evaluate = evaluator.evaluate
 
-    def watched(pictures: Any, texts: Any) -> Any:
+    def watched(pictures: Any, *asked: Any) -> Any:
         seen.extend(picture.size for picture in pictures)
-        return similarity(pictures, texts)
+        return evaluate(pictures, *asked)
 
-    evaluator.similarity = watched
+    evaluator.evaluate = watched
     data = base64.b64encode(camera()).decode()
     guard.invoke([HumanMessage([histories.openai(data, "image/jpeg"), histories.openai()])])
     (body,) = played.sent()

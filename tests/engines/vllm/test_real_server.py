@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 
 from eta_guard import EtaGuard, GuardPolicy, VllmEngine
 from eta_guard.embedded import Sample, samples
-from eta_guard.pretrained import Parts, load_parts
+from eta_guard.pretrained import Parts, load_parts, panel_of
 from eta_guard.prompts import POST_PROMPT
 from tests.fakes import verdict_of
 
@@ -82,5 +82,5 @@ def test_the_reward_model_scores_as_ours_does(reward_server: str, parts: Parts, 
     }
     found = httpx.post(f"{reward_server}/{path}", json=wanted).raise_for_status().json()["data"][0]
     (score,) = found["data" if path == "pooling" else "probs"]
-    (ours,) = parts["response_evaluator"].open(POST_PROMPT).score([answer])
+    (ours,) = panel_of(parts, GuardPolicy()).responses[0].open(POST_PROMPT).score([answer])
     assert score == pytest.approx(ours, abs=1e-5)
