@@ -35,8 +35,10 @@ def check(
     answer = messages[-1] if messages and isinstance(messages[-1], AIMessage) else None
     request = messages if answer is None else messages[:-1]
     reading = reading_of(policy, passed_on=passed_on, keeping=policy.on_unreadable != "omit")
-    conversation: Conversation = yield from ask(read_conversation, request, reading)
-    images = yield from evaluate_pictures(panel.images, conversation, policy)
+    conversation = Conversation((), ())
+    if request or answer is None:
+        conversation = yield from ask(read_conversation, request, reading)
+    images = yield from evaluate_pictures(panel, conversation, policy)
     worst = max(images, key=lambda image: image.unsafety, default=None)
     found: dict[str, Any] = {"images": images, "image": worst, "drawn": [], "response": None}
     if answer is not None:

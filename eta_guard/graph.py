@@ -69,21 +69,11 @@ def build_graph(
     panel = Panel.of(image_evaluator, response_evaluator, likeness, policy)
     models = {"chat_model": engine.fingerprint, **panel.models}
     nodes: dict[str, Node] = {
-        "pre_evaluate": pre_evaluate(engine=engine, image_evaluators=panel.images, policy=policy),
-        "generate": generate(engine=engine, response_evaluators=panel.responses, policy=policy),
-        "post_evaluate": post_evaluate(
-            engine=engine,
-            image_evaluators=panel.images,
-            response_evaluators=panel.responses,
-            policy=policy,
-        ),
+        "pre_evaluate": pre_evaluate(engine=engine, panel=panel, policy=policy),
+        "generate": generate(engine=engine, panel=panel, policy=policy),
+        "post_evaluate": post_evaluate(engine=engine, panel=panel, policy=policy),
         "prefix_align": prefix_align(engine=engine, policy=policy),
-        "best_of_n": best_of_n(
-            engine=engine,
-            likeness=panel.likeness,
-            response_evaluators=panel.responses,
-            policy=policy,
-        ),
+        "best_of_n": best_of_n(engine=engine, panel=panel, policy=policy),
         "respond": respond(engine=engine, models=models, policy=policy),
     }
     graph = StateGraph(GuardState, input_schema=GuardMessages, output_schema=GuardMessages)

@@ -15,6 +15,7 @@ from PIL import Image
 from eta_guard.graph import GuardGraph, build_graph
 from eta_guard.guard import EtaGuard
 from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     Candidate,
@@ -226,6 +227,9 @@ class Rig:
     engine: FakeEngine = field(default_factory=FakeEngine)
     images: FakeImages = field(default_factory=FakeImages)
     responses: FakeResponses = field(default_factory=lambda: FakeResponses(scoring()))
+
+    def panel(self) -> Panel:
+        return Panel.of(self.images, self.responses, None, self.policy)
 
     def graph(self) -> GuardGraph:
         return build_graph(

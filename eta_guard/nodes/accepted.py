@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.panel.answers import AnswerEvaluations
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import ResponseEvaluator
 from eta_guard.runs.streaming import listened_to
 from eta_guard.session import GuardSession
 from eta_guard.steps import Steps
@@ -17,7 +15,7 @@ from eta_guard.steps import Steps
 def show_accepted(
     session: GuardSession,
     text: str,
-    evaluators: Sequence[ResponseEvaluator],
+    panel: Panel,
     policy: GuardPolicy,
     config: RunnableConfig,
 ) -> Steps[None]:
@@ -27,7 +25,7 @@ def show_accepted(
         session: Of the request; its reply knows what was shown so far.
         text: The answer so far, prefix included; it may be all of it, which only the next round
             will tell.
-        evaluators: Are asked only where somebody looks, for the new sentence alone.
+        panel: Is asked only where somebody looks, for the new sentence alone.
         policy: Says what becomes of an answer that is unsafe in the end.
         config: Of the run.
     """
@@ -36,7 +34,7 @@ def show_accepted(
         return
     if policy.on_unrepaired == "refuse" and not reply.held:
         if reply.evaluations is None:
-            reply.evaluations = AnswerEvaluations(evaluators, session.conversation, policy)
+            reply.evaluations = AnswerEvaluations(panel.responses, session.conversation, policy)
         reply.held = not (yield from _is_safe_so_far(text.strip(), reply.evaluations))
     if not reply.held:
         reply.show(text, config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -11,9 +10,9 @@ from eta_guard.errors import EvaluationError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
 from eta_guard.nodes.search import SentenceSearch
-from eta_guard.panel.answers import ranking
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Engine, Likeness, ResponseEvaluator
+from eta_guard.protocols import Candidate, Engine
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, Repaired
 from eta_guard.steps import Steps
@@ -23,19 +22,12 @@ STEPS_AFTER = 3
 one that the graph takes to see that it is done."""
 
 
-def best_of_n(
-    *,
-    engine: Engine,
-    likeness: Likeness | None,
-    response_evaluators: Sequence[ResponseEvaluator],
-    policy: GuardPolicy,
-) -> Node:
+def best_of_n(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
     """Searches the aligned answer sentence by sentence (paper, "deep alignment").
 
     A pass is a sentence. Inside a graph whose recursion limit is near, one pass goes on to the end
     of the answer, so that a limit made for agent turns does not cut a repair off.
     """
-    ranker = ranking(response_evaluators)
 
     def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
@@ -43,7 +35,7 @@ def best_of_n(
         rounds, accepted = list(state["rounds"]), list(state["accepted"])
         if not session.aligning:
             yield from session.align(rules.prefix, _resumed(rounds, accepted))
-        search = SentenceSearch(likeness, ranker, rules, session.picture(state))
+        search = SentenceSearch(panel, rules, session.picture(state))
         to_the_end = state["remaining_steps"] <= STEPS_AFTER
         while True:
             record, kept = yield from search.run(session, number=len(rounds) + 1)
@@ -58,7 +50,7 @@ def best_of_n(
                 text = "".join(record["text"] for record in rounds)
                 return {**update, **_whole(rules.prefix, text, finish_reason, session)}
             so_far = rules.prefix + "".join(record["text"] for record in rounds)
-            yield from show_accepted(session, so_far, response_evaluators, rules, config)
+            yield from show_accepted(session, so_far, panel, rules, config)
             if not to_the_end:
                 return update
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.nodes import Node
 from eta_guard.nodes.draft_watch import DraftWatch
-from eta_guard.panel.answers import ranking
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Engine, ResponseEvaluator
+from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession, digest
 from eta_guard.state import GuardState
 from eta_guard.steps import Steps
 
 
-def generate(
-    *, engine: Engine, response_evaluators: Sequence[ResponseEvaluator], policy: GuardPolicy
-) -> Node:
+def generate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
     """Draws the plain answer into the session: a draft never enters the state.
 
     One that goes out whatever it says is shown as it is drawn, to those who look.
@@ -43,7 +40,7 @@ def generate(
         if margin is None:
             yield from session.draft()
             return {"session": session}
-        watch = DraftWatch(ranking(response_evaluators), session.conversation, rules, margin)
+        watch = DraftWatch(panel.ranker, session.conversation, rules, margin)
         stopped = yield from session.draw_draft(watch)
         if stopped is None or watch.unsafe is None:
             return {"session": session}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -12,8 +11,9 @@ from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.panel.answers import AnswerEvaluations
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.panel.images import evaluate_images, unread_image
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Completion, Engine, ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import Completion, Engine
 from eta_guard.session import GuardSession, digest
 from eta_guard.state import GuardState
 from eta_guard.steps import Steps
@@ -22,13 +22,7 @@ REFUSED = "the model refused"
 """Why a provider's refusal is safe without a score: it goes out as it came."""
 
 
-def post_evaluate(
-    *,
-    engine: Engine,
-    image_evaluators: Sequence[ImageEvaluator],
-    response_evaluators: Sequence[ResponseEvaluator],
-    policy: GuardPolicy,
-) -> Node:
+def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
     """Evaluates a whole answer under the post-evaluation prompt (paper, equation 4).
 
     A repaired answer is evaluated like any other; which of the two it is shows in the state. Where
@@ -43,7 +37,7 @@ def post_evaluate(
         repaired = None if state["drafting"] else state["repaired"]
         if state["response"] and not repaired:
             return {"session": session}  # the draft was stopped for its score
-        answer = AnswerEvaluations(response_evaluators, session.conversation, rules)
+        answer = AnswerEvaluations(panel.responses, session.conversation, rules)
         if repaired:
             final = yield from answer.evaluate([repaired["text"]])
             halt = halt_if_unscored(final, rules, "The answer", "refused")
@@ -52,9 +46,9 @@ def post_evaluate(
         read = not rules.passes_unread(state["image"])
         response = (yield from evaluate_draft(answer, draft)) if read else None
         question = session.conversation.question
-        drawn = yield from evaluate_images(image_evaluators, draft.pictures, question, rules)
+        drawn = yield from evaluate_images(panel.images, draft.pictures, question, rules)
         if draft.unread is not None:
-            drawn.append(unread_image(image_evaluators, rules, draft.unread))
+            drawn.append(unread_image(panel.images, rules, draft.unread))
         halts = [halt_if_unscored(response, rules, "The answer", "refused")]
         halts += [
             halt_if_unscored(one, rules, "A picture of the answer", "refused") for one in drawn

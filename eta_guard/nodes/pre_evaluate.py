@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -11,17 +10,16 @@ from eta_guard.nodes import Node
 from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.panel.evaluation import ImageEvaluation
 from eta_guard.panel.images import evaluate_images, unread_image
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Engine, ImageEvaluator
+from eta_guard.protocols import Engine
 from eta_guard.request.conversation import Conversation
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt
 from eta_guard.steps import Steps
 
 
-def pre_evaluate(
-    *, engine: Engine, image_evaluators: Sequence[ImageEvaluator], policy: GuardPolicy
-) -> Node:
+def pre_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
     """Reads the request and evaluates its images (paper, equation 2).
 
     Of several images the most unsafe counts, and one without a score counts before all others.
@@ -29,8 +27,9 @@ def pre_evaluate(
 
     def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
+        panel.check(rules)
         session = yield from GuardSession.of(state, engine, rules, config)
-        images = yield from evaluate_pictures(image_evaluators, session.conversation, rules)
+        images = yield from evaluate_pictures(panel, session.conversation, rules)
         worst = max(images, key=lambda image: image.unsafety, default=None)
         return {
             "session": session,
@@ -43,12 +42,12 @@ def pre_evaluate(
 
 
 def evaluate_pictures(
-    evaluators: Sequence[ImageEvaluator], conversation: Conversation, policy: GuardPolicy
+    panel: Panel, conversation: Conversation, policy: GuardPolicy
 ) -> Steps[list[ImageEvaluation]]:
     """Evaluates the pictures of a request, and tells where each stood."""
     pictures = conversation.pictures
     pixels = [picture.pixels for picture in pictures]
-    found = yield from evaluate_images(evaluators, pixels, conversation.question, policy)
+    found = yield from evaluate_images(panel.images, pixels, conversation.question, policy)
     images = [
         ImageEvaluation(
             **dict(one), message=picture.message, block=picture.block, fetched=picture.fetched
@@ -56,7 +55,7 @@ def evaluate_pictures(
         for one, picture in zip(found, pictures, strict=True)
     ]
     for block in conversation.unread:
-        unread = unread_image(evaluators, policy, block.reason)
+        unread = unread_image(panel.images, policy, block.reason)
         images.append(ImageEvaluation(**dict(unread), message=block.message, block=block.block))
     return images
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from eta_guard import counts
 from eta_guard.errors import log_failure
+from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Likeness, ResponseEvaluator, Sampling
+from eta_guard.protocols import Candidate, Sampling
 from eta_guard.request.conversation import Picture
 from eta_guard.session import GuardSession
 from eta_guard.state import CandidateScore, SentenceRound
@@ -27,9 +28,7 @@ class SentenceSearch:
     number of the sentence.
     """
 
-    likeness: Likeness | None
-    """Compares candidates with the picture; None where the policy gives that term no weight."""
-    ranker: ResponseEvaluator
+    panel: Panel
     policy: GuardPolicy
     picture: Picture | None
     """The image whose likeness counts; None on a text-only request."""
@@ -82,13 +81,13 @@ class SentenceSearch:
         self, session: GuardSession, candidates: Sequence[Candidate]
     ) -> Steps[list[float | None]]:
         try:
-            scores = yield from session.search_scores(self.ranker, self.policy.search_prompt)
-            counts.add_evaluations(self.ranker.name, len(candidates))
+            scores = yield from session.search_scores(self.panel.ranker, self.policy.search_prompt)
+            counts.add_evaluations(self.panel.ranker.name, len(candidates))
             found = yield from ask(scores.score, [candidate.text for candidate in candidates])
-            rewards = found if self.ranker.unsafe == "below" else [-score for score in found]
+            rewards = found if self.panel.ranker.unsafe == "below" else [-score for score in found]
             return _finite(rewards, candidates)
         except Exception as error:  # a candidate without a score is never kept
-            log_failure(logger, f"The response evaluator {self.ranker.name}", error)
+            log_failure(logger, f"The response evaluator {self.panel.ranker.name}", error)
             return [None] * len(candidates)
 
     def _likenesses(
@@ -102,7 +101,7 @@ class SentenceSearch:
         """
         early = number < self.policy.clip_from_sentence
         ending = any(candidate.finish_reason for candidate in candidates)
-        likeness = self.likeness if self.policy.alpha else None
+        likeness = self.panel.likeness if self.policy.alpha else None
         if self.picture is None or likeness is None or early or ending:
             return [None] * len(candidates)
         texts = [candidate.text.strip() for candidate in candidates]

@@ -117,12 +117,3 @@ def _categorized(
         log_failure(logger, f"The category of the response evaluator {evaluator.name}", error)
         return found
     return found.model_copy(update={"category": category})
-
-
-def ranking(evaluators: Sequence[ResponseEvaluator]) -> ResponseEvaluator:
-    """Who ranks candidates: the first whose high scores are the good ones, or else the first.
-
-    A guard model's probabilities lie near 0 and 1, and say little about which of two safe sentences
-    helps more; a reward model was made to say that.
-    """
-    return next((one for one in evaluators if one.unsafe == "below"), evaluators[0])

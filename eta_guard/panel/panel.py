@@ -53,8 +53,33 @@ class Panel:
                 "None of the image evaluators compares pictures with texts, which the search does.",
                 hint="Give likeness=ClipImageEvaluator(...), or set alpha=0 in the policy.",
             )
-        check_thresholds(policy, [*looking, *reading])
-        return cls(looking, reading, likeness)
+        panel = cls(looking, reading, likeness)
+        panel.check(policy)
+        return panel
+
+    @property
+    def ranker(self) -> ResponseEvaluator:
+        """Who ranks candidates: the first whose high scores are the good ones, or else the first.
+
+        A guard model's probabilities lie near 0 and 1, and say little about which of two safe
+        sentences helps more; a reward model was made to say that.
+        """
+        good = (one for one in self.responses if one.unsafe == "below")
+        return next(good, self.responses[0])
+
+    def check(self, policy: GuardPolicy) -> None:
+        """Checks that each threshold is somebody's: with a misspelt name it would protect nobody.
+
+        Raises:
+            PolicyError: There is no evaluator of that name.
+        """
+        known = [one.name for one in (*self.images, *self.responses)]
+        unknown = sorted(policy.thresholds.keys() - set(known))
+        if unknown:
+            raise PolicyError(
+                f"The policy has thresholds for {', '.join(unknown)}; no evaluator is called so.",
+                hint=f"The evaluators of this guard are {', '.join(dict.fromkeys(known))}.",
+            )
 
     @property
     def models(self) -> dict[str, str]:
@@ -63,21 +88,6 @@ class Panel:
             "image_evaluator": ", ".join(one.fingerprint for one in self.images),
             "response_evaluator": ", ".join(one.fingerprint for one in self.responses),
         }
-
-
-def check_thresholds(policy: GuardPolicy, evaluators: Sequence[Evaluator]) -> None:
-    """Checks that each threshold is somebody's: one with a misspelt name would protect nobody.
-
-    Raises:
-        PolicyError: There is no evaluator of that name.
-    """
-    known = [one.name for one in evaluators]
-    unknown = sorted(policy.thresholds.keys() - set(known))
-    if unknown:
-        raise PolicyError(
-            f"The policy has thresholds for {', '.join(unknown)}; there is no such evaluator.",
-            hint=f"The evaluators of this guard are {', '.join(known)}.",
-        )
 
 
 def require(part: object, protocol: type) -> None:

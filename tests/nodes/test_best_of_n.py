@@ -16,8 +16,7 @@ def node_of(rig: Rig) -> Driven:
     return driven(
         best_of_n(
             engine=rig.engine,
-            likeness=rig.images,
-            response_evaluators=[rig.responses],
+            panel=rig.panel(),
             policy=rig.policy,
         )
     )

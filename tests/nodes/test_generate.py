@@ -35,9 +35,7 @@ FLAGGED = {"image": image(UNSAFE), "images": [image(UNSAFE)]}
 
 
 def node_of(rig: Rig) -> Driven:
-    return driven(
-        generate(engine=rig.engine, response_evaluators=[rig.responses], policy=rig.policy)
-    )
+    return driven(generate(engine=rig.engine, panel=rig.panel(), policy=rig.policy))
 
 
 def stopping(*scores: Score, margin: float | None = 0.5, draft: str = LONG, **settings: Any) -> Rig:

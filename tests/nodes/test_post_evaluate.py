@@ -18,8 +18,7 @@ def node_of(rig: Rig) -> Driven:
     return driven(
         post_evaluate(
             engine=rig.engine,
-            image_evaluators=[rig.images],
-            response_evaluators=[rig.responses],
+            panel=rig.panel(),
             policy=rig.policy,
         )
     )

@@ -12,7 +12,7 @@ BROKEN = RuntimeError("broken")
 
 
 def node_of(rig: Rig) -> Driven:
-    return driven(pre_evaluate(engine=rig.engine, image_evaluators=[rig.images], policy=rig.policy))
+    return driven(pre_evaluate(engine=rig.engine, panel=rig.panel(), policy=rig.policy))
 
 
 def test_the_most_unsafe_image_is_named_with_its_place() -> None:
