@@ -1,16 +1,6 @@
-"""The three seams: what the guard asks of an image evaluator, a response evaluator, an engine.
+"""What the guard asks of an engine, which runs the chat model.
 
-Engines and evaluators know nothing of the graph or of each other. Scores are plain floats; it is
-the nodes that hold them against the policy's thresholds, so that no implementation can call safe
-what it could not evaluate: a score that is not finite, or an exception, is *unscored*.
-
-Each method may have an asynchronous form beside it, by the same name with an ``a`` before it
-(``aanswer``, ``apropose``, ``afinish``, ``asimilarity``, ``alikeness``, ``ascore``): a part that
-asks over a network has it, and requests that are asynchronous use it. A part without it is run in
-a thread.
-
-What work costs is told through ``counts``. Objects that carry text which may be unsafe (drafts,
-candidates) keep it out of their ``repr``.
+Objects that carry text which may be unsafe (drafts, candidates) keep it out of their ``repr``.
 """
 
 from __future__ import annotations
@@ -151,71 +141,6 @@ class Candidate:
     finish_reason: FinishReason | None
     """Why the answer is over after this candidate (``"length"``: budget spent); None where it may
     go on."""
-
-
-@runtime_checkable
-class ImageEvaluator(Protocol):
-    """Compares images with texts (CLIP in the paper). Safe to share between threads."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the model and its weights, for the verdict."""
-        ...
-
-    def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
-        """Cosine similarity of each image with each text.
-
-        Args:
-            images: RGB images of any size.
-            texts: Texts of any length; what the text tower cannot hold is cut.
-
-        Returns:
-            One row an image, one column a text, each in [-1, 1]; of the views of an image that
-            the evaluator takes, the highest. An image's embedding is kept by the hash of its
-            pixels, so that asking again (a resent history) encodes nothing.
-        """
-        ...
-
-    def likeness(self, image: Image, texts: Sequence[str]) -> list[float]:
-        """Cosine similarity of the whole image with each text, for the utility of candidates.
-
-        Args:
-            image: As the published preprocessing sees it; no other view counts.
-            texts: Candidate sentences.
-
-        Returns:
-            One value a text, in [-1, 1].
-        """
-        ...
-
-
-class ResponseSession(Protocol):
-    """Scores continuations of one growing answer under one prompt."""
-
-    def score(self, continuations: Sequence[str]) -> list[float]:
-        """Scores ``accepted text + continuation`` for each continuation."""
-        ...
-
-    def accept(self, text: str) -> None:
-        """Appends ``text`` to the accepted text."""
-        ...
-
-
-@runtime_checkable
-class ResponseEvaluator(Protocol):
-    """Scores answers (a reward model in the paper). Safe to share between threads."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the model and its weights, for the verdict."""
-        ...
-
-    def open(self, prompt: str) -> ResponseSession:
-        """Begins to score answers to the fixed ``prompt``, as [user = prompt, assistant = answer].
-
-        The scale is the model's own; higher is safer and more helpful.
-        """
-        ...
 
 
 class EngineSession(Protocol):
