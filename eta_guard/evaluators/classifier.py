@@ -20,9 +20,8 @@ from transformers import (
 
 from eta_guard import counts
 from eta_guard.errors import UnsupportedModelError
-from eta_guard.evaluators.bounded_cache import BoundedCache
 from eta_guard.evaluators.clip import bounded_aspect, covering_views
-from eta_guard.evaluators.pixel_hash import pixel_hash
+from eta_guard.evaluators.kept_findings import KeptFindings
 from eta_guard.loading import (
     load_weights,
     loading,
@@ -81,7 +80,7 @@ class ClassifierImageEvaluator:
         self._independent = _labels_are_independent(model.config)
         self.name, self.fingerprint, self.threshold = name, fingerprint, threshold
         self.cost = sum(weights.numel() for weights in model.parameters()) / 1e9
-        self._kept: BoundedCache[bytes, Finding] = BoundedCache(kept)
+        self._kept = KeptFindings(kept)
         self._cuts = _cuts_sides_off(processor)
         if self._cuts:
             logger.info(
@@ -149,17 +148,8 @@ class ClassifierImageEvaluator:
             One finding a picture. What is not kept yet goes through the model in one batch. A
             score that is not a number is the model's own.
         """
-        pictures = [image.convert("RGB") for image in images]
-        keys = [pixel_hash(picture) for picture in pictures]
-        found = {key: self._kept.get(key) for key in keys}
-        missing = {
-            key: picture for key, picture in zip(keys, pictures, strict=True) if found[key] is None
-        }
-        if missing:
-            for key, new in zip(missing, self._found(list(missing.values())), strict=True):
-                found[key] = new
-                self._kept.put(key, new)
-        return [finding for key in keys if (finding := found[key]) is not None]
+        wanted = self._kept.of(images)
+        return wanted.with_new(self._found(wanted.missing) if wanted.missing else [])
 
     def _found(self, pictures: list[Image]) -> list[Finding]:
         bounded = [bounded_aspect(picture) for picture in pictures]
