@@ -16,7 +16,7 @@ from eta_guard.evaluators.text_lines import TextLine
 from eta_guard.protocols import Region
 
 _MAX_ASPECT = 4
-"""RapidOCR scales long sides down to 2,000 pixels, and cannot go on once the short one is gone; then
+"""RapidOCR scales long sides down to 2,000 pixels and cannot go on once the short one is gone; then
 short sides up to 736, so that a strip becomes as large as dozens of pictures."""
 _PROBE = "READ THIS"
 
