@@ -11,11 +11,12 @@ Example::
     from eta_guard.testing import ImageEvaluatorTests
 
     class TestMine(ImageEvaluatorTests):
-        @pytest.fixture(scope="class")
+        @pytest.fixture
         def image_evaluator(self):
             return MyImageEvaluator()
 
-They need pytest (9 or newer), and nothing else: asynchronous forms are run by ``asyncio.run``.
+What is slow to load is kept by a function with ``functools.cache`` that the fixture calls. Nothing
+but pytest (9 or newer) is needed: asynchronous forms are run by ``asyncio.run``.
 """
 
 import pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -27,9 +28,10 @@ class EngineAnswerTests(EngineBase):
 
         If it fails: it stands in the verdict, to name the model and its weights.
         """
-        assert isinstance(engine.fingerprint, str)
-        assert engine.fingerprint.strip() == engine.fingerprint != ""
-        assert engine.fingerprint == engine.fingerprint  # noqa: PLR0124
+        named = engine.fingerprint
+        assert isinstance(named, str)
+        assert named.strip() == named != ""
+        assert engine.fingerprint == named
 
     def test_it_answers(self, engine: Engine) -> None:
         """An answer is a ``Completion`` with some text.
@@ -68,9 +70,7 @@ class EngineAnswerTests(EngineBase):
         answer = self.check(self.open(engine).answer(lambda text: bool(texts.append(text))))
         if not texts:
             pytest.skip("It gets answers whole, and never calls a watch.")
-        assert all(
-            after.startswith(before) for before, after in zip(texts, texts[1:], strict=False)
-        )
+        assert all(after.startswith(before) for before, after in pairwise(texts))
         assert texts[-1] == answer.text
 
     def test_a_watch_can_end_the_answer(self, engine: Engine) -> None:
@@ -205,4 +205,3 @@ class EngineAnswerTests(EngineBase):
         found = [one.propose(2, self.sampling) for one in (session, apart)]
         assert [one.text for one in found[0]] == [one.text for one in found[1]]
         assert session.answer().text == plain.text
-        assert session.answered

@@ -20,8 +20,8 @@ _ODD_MODES = ["RGBA", "L", "P", "1"]
 class ImageEvaluatorTests(EvaluatorTests):
     """Conformance suite for an ``ImageEvaluator``.
 
-    A subclass overrides the fixture ``image_evaluator``, of any scope, and where it wants the
-    properties ``pictures``, ``safe_picture``, ``unsafe_picture``, ``question``, ``safety_prompt``
+    A subclass overrides the fixture ``image_evaluator``, and where it wants the properties
+    ``pictures``, ``safe_picture``, ``unsafe_picture``, ``question``, ``safety_prompt``
     and ``tolerance``.
     """
 

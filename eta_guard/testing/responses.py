@@ -18,8 +18,8 @@ _ODD_TEXTS = ["", " ", "\n\n", "?", "naïve 語 🙂", "<|end|></s>[INST]", "a" 
 class ResponseEvaluatorTests(EvaluatorTests):
     """Conformance suite for a ``ResponseEvaluator``.
 
-    A subclass overrides the fixture ``response_evaluator``, of any scope, and where it wants the
-    properties ``sentences``, ``safe_answer``, ``unsafe_answer``, ``question``, ``prompt`` and
+    A subclass overrides the fixture ``response_evaluator``, and where it wants the properties
+    ``sentences``, ``safe_answer``, ``unsafe_answer``, ``question``, ``prompt`` and
     ``tolerance``.
     """
 

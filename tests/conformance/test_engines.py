@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,10 +25,15 @@ def within_budget(messages: list[BaseMessage], settings: dict[str, Any]) -> AIMe
     return AIMessage(" ".join(words[:most]), response_metadata={"finish_reason": reason})
 
 
+@cache
+def local_engine() -> LocalEngine:
+    return LocalEngine.from_pretrained(str(embedded.path("chat")), device="cpu")
+
+
 class TestLocalEngine(EngineTests):
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def engine(self) -> Engine:
-        return LocalEngine.from_pretrained(str(embedded.path("chat")), device="cpu")
+        return local_engine()
 
 
 class TestChatModelEngine(EngineTests):

@@ -31,10 +31,10 @@ def reader() -> RapidOcrReader:
 
 
 def drawn(ink: str = "black", paper: str = "white") -> Image.Image:
-    picture = Image.new("RGB", (400, 160), paper)
+    picture = Image.new("RGB", (400, 380), paper)  # as good as square: the cheapest to read
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(32)
     draw.text((20, 20), FIRST, fill=ink, font=font)
-    draw.text((20, 90), SECOND, fill=ink, font=font)
+    draw.text((20, 80), SECOND, fill=ink, font=font)
     return picture
 
 
