@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from eta_guard.protocols import AnswersAlongside, AnswersInChunks, Engine
 from eta_guard.testing.common import awaited, drawn, in_threads
@@ -54,11 +54,12 @@ class EngineAnswerTests(EngineBase):
         If it fails: see how the chat template takes a list of blocks, and an assistant's turn.
         """
         tiny = drawn("red", (1, 1)) if self.supports_pictures else None
-        for messages in (
+        conversations: list[list[BaseMessage]] = [
             [shown(self.question, None)],
             [shown(self.question, tiny)],
             spoken(self.question, "It is a cat.", "And where is it?", tiny),
-        ):
+        ]
+        for messages in conversations:
             self.check(self.open(engine, messages).answer())
 
     def test_a_watch_sees_the_text_grow(self, engine: Engine) -> None:
@@ -67,7 +68,12 @@ class EngineAnswerTests(EngineBase):
         If it fails: hold back what may be the beginning of a stop text or of half a character.
         """
         texts: list[str] = []
-        answer = self.check(self.open(engine).answer(lambda text: bool(texts.append(text))))
+
+        def watch(text: str) -> bool:
+            texts.append(text)
+            return False
+
+        answer = self.check(self.open(engine).answer(watch))
         if not texts:
             pytest.skip("It gets answers whole, and never calls a watch.")
         assert all(after.startswith(before) for before, after in pairwise(texts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.messages import BaseMessage
 
 from eta_guard.protocols import Candidate, Engine, EngineSession
 from eta_guard.testing.common import awaited, in_threads
@@ -150,15 +151,15 @@ class EngineSearchTests(EngineBase):
         If it fails: what belongs to a request stands on the engine.
         """
         self.require_reproducible()
-        others = self.messages("Please describe the colours.", "blue")
+        asked = [self.messages(), self.messages("Please describe the colours.", "blue")]
 
-        def begun() -> tuple[EngineSession, EngineSession]:
-            one, other = self.begun(engine), self.open(engine, others)
-            other.prefill(self.prefix)
-            return one, other
+        def begun(messages: list[BaseMessage]) -> EngineSession:
+            session = self.open(engine, messages)
+            session.prefill(self.prefix)
+            return session
 
-        expected = [self.searched(session)[0] for session in begun()]
-        sessions = begun()
+        expected = [self.searched(begun(messages))[0] for messages in asked]
+        sessions = [begun(messages) for messages in asked]
         found: list[list[Candidate]] = [[], []]
         for _ in range(_ROUNDS):
             for number, session in enumerate(sessions):
