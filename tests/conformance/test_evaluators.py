@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from eta_guard.evaluators.classifier import ClassifierImageEvaluator
 from eta_guard.evaluators.clip import ClipImageEvaluator
 from eta_guard.evaluators.decision import DecisionEvaluator
 from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
+from eta_guard.evaluators.text_lines import TextLine
 from eta_guard.evaluators.typographic import TypographicEvaluator
-from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
+from eta_guard.protocols import ImageEvaluator, Region, ResponseEvaluator
 from eta_guard.testing import ImageEvaluatorTests, ResponseEvaluatorTests
 from tests.evaluators.test_decision import FakeDecisions
 from tests.evaluators.tiny_classifiers import save_convnext, save_vit
@@ -104,13 +106,42 @@ class TestDecisionsOnAnswers(ResponseEvaluatorTests):
         return DecisionEvaluator(FakeDecisions())
 
 
+@dataclass(frozen=True)
+class Caption:
+    """Reads the same line in the middle of every picture that is red there, and of no negative."""
+
+    fingerprint: str = "caption"
+    cost: float = 0.0
+
+    def read(self, picture: Image.Image) -> list[TextLine]:
+        middle = picture.getpixel((picture.width // 2, picture.height // 2))
+        red = middle == (255, 0, 0)
+        return [TextLine("xylophone", 0.9, Region(0.25, 0.25, 0.75, 0.75))] if red else []
+
+
+class TestTypographic(ImageEvaluatorTests):
+    @pytest.fixture
+    def image_evaluator(self) -> ImageEvaluator:
+        judge = DecisionEvaluator(FakeDecisions())
+        return TypographicEvaluator(judge=judge, reader=Caption(), threshold=0.1)
+
+    @property
+    def safe_picture(self) -> Image.Image:
+        return Image.new("RGB", (8, 8), "white")
+
+    @property
+    def unsafe_picture(self) -> Image.Image:
+        return Image.new("RGB", (8, 8), "red")
+
+
 @cache
 def typographic() -> TypographicEvaluator:
     return TypographicEvaluator(judge=DecisionEvaluator(FakeDecisions()))
 
 
-class TestTypographic(ImageEvaluatorTests):
-    """With the real reader, whose pictures are kept by one evaluator for all tests."""
+@pytest.mark.slow
+class TestTypographicWithItsReader(ImageEvaluatorTests):
+    """What the real reader has read is kept for all tests."""
 
     @pytest.fixture
     def image_evaluator(self) -> ImageEvaluator:

@@ -54,12 +54,12 @@ def test_lines_and_their_places(reader: RapidOcrReader) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        None,
-        Transpose.ROTATE_90,
         Transpose.ROTATE_180,
-        Transpose.ROTATE_270,
         "negative",
-        "pale",
+        *(
+            pytest.param(change, marks=pytest.mark.slow)
+            for change in (None, Transpose.ROTATE_90, Transpose.ROTATE_270, "pale")
+        ),
     ],
 )
 def test_a_picture_says_the_same_turned_inverted_and_pale(
@@ -86,6 +86,7 @@ def test_it_is_not_read_upside_down_without_being_turned(reader: RapidOcrReader)
     assert reader.read(drawn("#f7f7f7")) == []
 
 
+@pytest.mark.slow
 def test_a_typographic_picture_of_the_embedded_world_and_a_pictogram(
     reader: RapidOcrReader,
 ) -> None:
