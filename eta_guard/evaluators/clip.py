@@ -5,7 +5,6 @@ It knows no prompt: it is given images and texts, and answers with cosines.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from eta_guard import counts
 from eta_guard.errors import ModelLoadError
 from eta_guard.evaluators.bounded_cache import BoundedCache
+from eta_guard.evaluators.pixel_hash import pixel_hash
 from eta_guard.loading import (
     hub_answers,
     is_directory,
@@ -188,7 +188,7 @@ class ClipImageEvaluator:
         return list(row)
 
     def _cosines(self, views: list[Image], texts: Sequence[str]) -> Tensor:
-        keys = [_pixel_hash(view) for view in views]
+        keys = [pixel_hash(view) for view in views]
         with torch.inference_mode():
             left = _embeddings(keys, views, self._images, self._encode_images)
             right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
@@ -263,11 +263,6 @@ def _embeddings(
 def _unit(embeddings: Tensor) -> Tensor:
     """Rows of length 1 in float32 on the CPU, whatever the model's dtype."""
     return nn.functional.normalize(embeddings.float(), dim=-1).cpu()
-
-
-def _pixel_hash(image: Image) -> bytes:
-    # The size goes in: a strip and a square may hold the same bytes.
-    return hashlib.blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).digest()
 
 
 def _special_tokens(tokenizer: object) -> list[str]:
