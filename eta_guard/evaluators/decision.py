@@ -78,6 +78,7 @@ class DecisionEvaluator:
     """
 
     unsafe: Direction = "above"
+    remote = True
 
     def __init__(
         self,
