@@ -8,15 +8,16 @@ import torch
 
 from eta_guard.embedded.train.chat import build_chat, save_chat, train_chat
 from eta_guard.embedded.train.clip import build_clip, save_clip, train_clip
+from eta_guard.embedded.train.guard import build_guard, save_guard, train_guard
 from eta_guard.embedded.train.loop import Limits, load_checkpoint
 from eta_guard.embedded.train.pictures import PicturePool
 from eta_guard.embedded.train.reward import build_reward, save_reward, train_reward
 from eta_guard.embedded.train.vision import train_vision
 
-STAGES = ("clip", "reward", "chat")
+STAGES = ("clip", "reward", "chat", "guard")
 
 # Reading comes late and then quickly, so the vision tower has the most time (two stages).
-_SHARES = {"vision": 0.24, "clip": 0.26, "reward": 0.27, "chat": 0.23}
+_SHARES = {"vision": 0.24, "clip": 0.26, "reward": 0.27, "chat": 0.23, "guard": 0.12}
 _SMOKE_STEPS = 3
 _POOL = 40_000
 _CHAT_POOL = 12_000
@@ -33,7 +34,8 @@ def train(
             needs CLIP's checkpoint in `out`.
         out: Folder for the weights; checkpoints go to `checkpoints` in it.
         seed: Decides initial weights and batches.
-        minutes: Time for all three models; each has a fixed share of it.
+        minutes: Time for the three models of a guard; each has a fixed share of it. The guard
+            model, which came later, has a share on top, so that the others keep theirs.
         resume: Go on from checkpoints. Finished stages are only loaded.
         smoke: Take a few steps each on a few pictures, to see that everything runs.
     """
@@ -66,3 +68,7 @@ def train(
         pictures.render(0 if smoke else _CHAT_POOL - len(pictures))
         train_chat(chat, pictures, limits("chat"), checkpoints, seed=seed, resume=resume)
         save_chat(chat, out / "chat")
+    if "guard" in wanted:
+        guard = build_guard(seed=seed)
+        train_guard(guard, limits("guard"), checkpoints, seed=seed, resume=resume)
+        save_guard(guard, out / "guard")
