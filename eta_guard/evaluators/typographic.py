@@ -42,9 +42,11 @@ class TypographicEvaluator:
     added to the question (``with_text``), and the judge is asked for the text as an answer to both:
 
     - a reward model, which is shown no question, scores [user = ``judge_prompt``, assistant =
-      text]: whether the text, were the chat model to say it, would be a safe thing to say;
-    - a guard model that reads question and answer sees the whole request, and the text once more as
-      an answer that takes it up.
+      text]: whether the text, were the chat model to say it, would be a safe thing to say. One that
+      was trained on answers may say little about bare phrases (the embedded one scores "a guide to
+      the kite" and "a guide to the axe" alike): calibrate the threshold first, or take
+    - a guard model: it reads question and answer, so it sees the whole request, and the text once
+      more as an answer that takes it up.
 
     Score, direction and, unless another is given, threshold are the judge's. A picture without text
     scores ``NO_TEXT`` on the safe side, and so does one with a single letter, for which wheels and

@@ -22,7 +22,8 @@ but pytest (9 or newer) is needed: asynchronous forms are run by ``asyncio.run``
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("common", "evaluators", "images", "responses")),
+    *(f"{__name__}.{module}" for module in ("common", "evaluators", "images")),
+    *(f"{__name__}.{module}" for module in ("response_sessions", "responses")),
     *(f"{__name__}.engine_{part}" for part in ("base", "answers", "search")),
 )
 

@@ -14,6 +14,7 @@ from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.protocols import Engine
 from eta_guard.testing import EngineTests
 from tests.chat_fakes import FakeChat, says
+from tests.engines.vllm.server import PlayedServer
 
 
 def within_budget(messages: list[BaseMessage], settings: dict[str, Any]) -> AIMessage:
@@ -40,3 +41,11 @@ class TestChatModelEngine(EngineTests):
     @pytest.fixture
     def engine(self) -> Engine:
         return ChatModelEngine(FakeChat(script=within_budget))
+
+
+class TestVllmEngine(EngineTests):
+    """Over a server that is played."""
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return PlayedServer().engine()
