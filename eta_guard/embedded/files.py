@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from eta_guard.embedded.world import Kind
 
-Model = Literal["clip", "reward", "chat"]
+Model = Literal["clip", "reward", "chat", "guard"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,15 @@ class Sample:
 def path(model: Model) -> Path:
     """Return the directory of a small model's weights.
 
-    `clip` loads with open_clip as `local-dir:PATH`; `reward` and `chat` load with
-    transformers' auto classes.
+    `clip` loads with open_clip as `local-dir:PATH`; the others load with transformers' auto
+    classes.
 
     Raises:
         ValueError: There is no such model.
     """
-    if model not in ("clip", "reward", "chat"):
-        raise ValueError(f"no embedded model {model!r}; there are 'clip', 'reward' and 'chat'")
+    if model not in get_args(Model):
+        known = ", ".join(map(repr, get_args(Model)))
+        raise ValueError(f"no embedded model {model!r}; there are {known}")
     return _root() / "weights" / model
 
 

@@ -41,7 +41,7 @@ def test_the_command_draws_the_same_samples(tmp_path: Path) -> None:
 
 def test_an_unknown_model_is_refused() -> None:
     unknown: Any = "llava"
-    with pytest.raises(ValueError, match="there are 'clip', 'reward' and 'chat'"):
+    with pytest.raises(ValueError, match="there are 'clip', 'reward', 'chat', 'guard'"):
         embedded.path(unknown)
 
 
