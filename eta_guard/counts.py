@@ -24,11 +24,14 @@ CountName = Literal[
     "reward_positions",
     "clip_image_encodes",
     "clip_text_encodes",
+    "guard_forwards",
+    "guard_positions",
     "failed_candidates",
     "peak_cache_rows",
 ]
 """Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
-that were drawn, thrown away or not. Positions are rows x new tokens of a forward; encodes by
+that were drawn, thrown away or not. Positions are rows x new tokens of a forward (``guard_…``: of a
+guard model in this process); encodes by
 CLIP are single images or texts, those of the chat model runs of its vision part. Failed candidates
 are calls of a provider that gave none. Peak cache rows are the most positions that the chat model's
 caches held at once, counted in answers: 1.0 is prompt and longest answer so far, once."""
