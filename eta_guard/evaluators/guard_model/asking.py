@@ -10,7 +10,7 @@ from typing import Any
 from PIL.Image import Image
 
 from eta_guard.errors import UnsupportedModelError
-from eta_guard.evaluators.guard_model.formats import GuardFormat, GuardQuestion
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat, GuardQuestion
 
 Message = dict[str, Any]
 """Role and content; parts of a content are ``{"type": "text", "text": …}`` and

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from PIL.Image import Image
 
 from eta_guard.evaluators.bounded_cache import BoundedCache
 from eta_guard.evaluators.guard_model.asking import Asked, Asking, Category
-from eta_guard.evaluators.guard_model.formats import GuardFormat, find_format
+from eta_guard.evaluators.guard_model.formats import find_format
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
+from eta_guard.evaluators.guard_model.pictures import KeptFindings, PicturePlan
 from eta_guard.evaluators.guard_model.session import GuardSession
-from eta_guard.evaluators.guard_model.verdict import worst
 from eta_guard.protocols.evaluators import Direction, Finding
 from eta_guard.text.plain_text import PlainText
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     import torch
 
     from eta_guard.evaluators.guard_model.remote import RemoteGuardModelEvaluator
-
-_Key = tuple[bytes, str]
 
 
 class Reader(Protocol):
@@ -96,7 +92,7 @@ class GuardModelEvaluator:
         self.format = form
         self._reader = reader
         self._asking = Asking(form, PlainText([*reader.control_tokens, *form.control]))
-        self._kept: BoundedCache[_Key, Finding] = BoundedCache(kept_pictures)
+        self._kept: KeptFindings = BoundedCache(kept_pictures)
 
     @classmethod
     def from_pretrained(
@@ -238,49 +234,6 @@ class GuardModelEvaluator:
         (asked, *_) = self._asking.about_picture(image, question)
         return self._asking.category(asked, self._asking.image)
 
-    def _plan(self, images: Sequence[Image], question: str) -> _Plan:
-        keys = [(_pixels(image), question) for image in images]
-        new = {
-            key: self._asking.about_picture(image, question)
-            for key, image in zip(keys, images, strict=True)
-            if self._kept.get(key) is None
-        }
-        if not images:
-            _ = self._asking.image  # or the mistake would show with the first picture
-        return _Plan(keys, new, self._kept)
-
-
-@dataclass
-class _Plan:
-    """What is to be asked about pictures, and what becomes of the scores."""
-
-    keys: list[_Key]
-    new: dict[_Key, list[Asked]]
-    kept: BoundedCache[_Key, Finding]
-    asked: list[Asked] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.asked = [asked for several in self.new.values() for asked in several]
-
-    def findings(self, scores: Sequence[float]) -> list[Finding]:
-        rest = iter(scores)
-        found = {
-            key: _finding(asked, [next(rest) for _ in asked]) for key, asked in self.new.items()
-        }
-        for key, finding in found.items():
-            if not math.isnan(finding.score):
-                self.kept.put(key, finding)
-        return [found.get(key) or self.kept.get(key) or Finding(math.nan) for key in self.keys]
-
-
-def _finding(asked: Sequence[Asked], scores: Sequence[float]) -> Finding:
-    score = worst(scores)
-    if math.isnan(score):
-        return Finding(score)
-    return Finding(score, category=asked[scores.index(score)].policy or None)
-
-
-def _pixels(image: Image) -> bytes:
-    # The size goes in: a strip and a square may hold the same bytes.
-    told = f"{image.mode}{image.size}".encode()
-    return hashlib.blake2b(told + image.tobytes(), digest_size=16).digest()
+    def _plan(self, images: Sequence[Image], question: str) -> PicturePlan:
+        _ = self._asking.image  # or the mistake would show with the first picture
+        return PicturePlan.of(images, question, self._asking, self._kept)

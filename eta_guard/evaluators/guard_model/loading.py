@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from eta_guard.errors import UnsupportedModelError
-from eta_guard.evaluators.guard_model.formats import GuardFormat, find_format
+from eta_guard.evaluators.guard_model.formats import find_format
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.evaluators.guard_model.reading import LocalReader
 from eta_guard.loading import (
     load_weights,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.evaluators.guard_model.asking import Asked
-from eta_guard.evaluators.guard_model.formats import GuardFormat
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.text.plain_text import special_tokens
 
 Inputs = dict[str, Tensor]

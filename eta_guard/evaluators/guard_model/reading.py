@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from eta_guard.evaluators.guard_model.asking import Asked, Category
-from eta_guard.evaluators.guard_model.formats import GuardFormat
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.evaluators.guard_model.prompts import GuardPrompts, Stem, lengths, of_ids, padded
 from eta_guard.evaluators.guard_model.running import KeptPrompt, RunningGuard
 from eta_guard.evaluators.guard_model.verdict import (

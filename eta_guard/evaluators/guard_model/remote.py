@@ -12,7 +12,7 @@ from PIL.Image import Image
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.evaluators.guard_model.asking import Asked, Category, Message
 from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
-from eta_guard.evaluators.guard_model.formats import GuardFormat
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.evaluators.guard_model.session import GuardSession
 from eta_guard.evaluators.guard_model.verdict import first_category, told_verdict
 from eta_guard.evaluators.model_server import ModelServer, Request, require_answers

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from eta_guard.errors import UnsupportedModelError
-from eta_guard.evaluators.guard_model.formats import GuardFormat
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 
 LEAST_MASS = 0.5
 """Of the probability that the verdict words must have between them. A model that wants to write

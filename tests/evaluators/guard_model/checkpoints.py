@@ -11,7 +11,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from eta_guard.evaluators.guard_model import formats
-from eta_guard.evaluators.guard_model.formats import GuardFormat
+from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 
 SPECIAL = [
     *("<pad>", "<s>", "</s>", "<end>", "<image>", "<video>", "<boi>", "<eoi>"),
