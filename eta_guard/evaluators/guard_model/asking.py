@@ -150,6 +150,8 @@ class Asking:
         texts = [_PLACE.sub(lambda found: filled[found[1]], piece) for piece in pieces]
         if role == "system" or self._form.image is None:
             return "".join(texts)
+        if not pictures:
+            return [_text("".join(texts))]
         seen = [{"type": "image", "image": picture} for picture in pictures]
         parts: list[Message] = []
         for place, piece in enumerate(texts):

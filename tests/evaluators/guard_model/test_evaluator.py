@@ -43,7 +43,7 @@ READING = [name for name, family in FAMILIES.items() if family.form.answer]
 CATEGORIES = {"shieldstral", "shieldgemma2"} ^ FAMILIES.keys()
 
 
-def loaded(name: str, **settings: Any) -> GuardModelEvaluator:
+def loaded(name: str, /, **settings: Any) -> GuardModelEvaluator:
     if name == "llavaguard":
         settings.setdefault("policy", FAMILIES[name].form.policy)
     return GuardModelEvaluator.from_pretrained(str(guard(name).directory), **settings)
@@ -96,7 +96,6 @@ def test_pictures_of_other_sizes_and_questions_share_a_batch(name: str) -> None:
     wide = HOT.resize((64, 30))
     question = "What is this? Is it a cup on a table, or is it a red triangle?"
     made = loaded(name)
-    made._reader._form = None  # type: ignore[attr-defined]
     reader: Any = made._reader
     asked = [
         made._asking.about_picture(picture, text)[0]
@@ -134,9 +133,7 @@ def test_answers_are_scored_as_the_library_reads_each(
     told: Any = session._chains[0]
     reader: Any = made._reader
     rows = reader._rows(session._lines(texts)[1][0], told)
-    again = reader._running.after(
-        told.kept, {k: v for k, v in _ends(rows[:2], len(told.kept.ids)).items()}
-    )
+    again = reader._running.after(told.kept, _ends(rows[:2], len(told.kept.ids)))
     for row, wanted_row in zip(again, probabilities, strict=True):
         assert torch.allclose(row, wanted_row, atol=1e-5)
 
@@ -153,7 +150,7 @@ def test_continuations_of_an_answer_read_its_prompt_once(name: str) -> None:
     pictures = [HOT] if made.sees else []
     # What is tried out once a process, and costs a forward then, is done with.
     made.open("", QUESTION, pictures).score([HOT_TEXT, COLD_TEXT])
-    session = made.open("", QUESTION, pictures)
+    session = made.open("", f"{QUESTION} " * 40, pictures)
     texts = [HOT_TEXT, COLD_TEXT, MIDDLE_TEXT, "It is safe."]
     reader: Any = made._reader
     lengths = [
@@ -164,7 +161,7 @@ def test_continuations_of_an_answer_read_its_prompt_once(name: str) -> None:
         session.score(texts)
     chain: Any = session._chains[0]
     prompt = len(chain.kept.ids)
-    assert prompt > 0.5 * max(lengths)
+    assert prompt > 0.7 * max(lengths)
     assert first["guard_forwards"] == 2
     # The prompt, and what each text has beyond it, as long as the longest.
     assert first["guard_positions"] == prompt + len(texts) * (max(lengths) - prompt)
@@ -190,9 +187,7 @@ def test_a_growing_answer_is_scored_as_if_it_were_asked_about_whole(name: str) -
         chain: Any = grown._chains[0]
         rows = reader._rows(grown._lines(texts)[1][0], chain)[:2]
         kept = reader._running.after(chain.kept, _ends(rows, len(chain.kept.ids)))
-        whole = reader._running.next_tokens(
-            reader._prompts.inputs(grown._lines(texts)[1][0])
-        )
+        whole = reader._running.next_tokens(reader._prompts.inputs(grown._lines(texts)[1][0]))
         assert torch.allclose(kept, whole, atol=1e-5)
 
 
