@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import torch
@@ -45,6 +46,8 @@ class GuardPrompts:
 
     def __init__(self, processor: Any, form: GuardFormat) -> None:
         self._processor, self._form = processor, form
+        # Tokenizers set their padding on a shared object while they work.
+        self._turn = RLock()
         self.tokenizer: Any = getattr(processor, "tokenizer", processor)
         self._template = processor.chat_template or self.tokenizer.chat_template
         if not self._template:
@@ -63,7 +66,8 @@ class GuardPrompts:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, with none added at its ends."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        with self._turn:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def text(self, asked: Asked) -> str:
@@ -85,7 +89,8 @@ class GuardPrompts:
             said: What the model is taken to have said already.
         """
         if self._form.processor_prompts:
-            return self._by_processor(asked)
+            with self._turn:
+                return self._by_processor(asked)
         return self._inputs([self.text(one) + said for one in asked], [o.pictures for o in asked])
 
     def stem(self, asked: Asked) -> Stem | None:
@@ -116,14 +121,15 @@ class GuardPrompts:
         tokens = self.tokenizer if self._processor is self.tokenizer else self._processor
         # As `apply_chat_template` of transformers decides it.
         added = tokens is not self.tokenizer and not (bos and texts[0].startswith(bos))
-        made = tokens(
-            text=texts,
-            add_special_tokens=added,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
-            **seen,
-        )
+        with self._turn:
+            made = tokens(
+                text=texts,
+                add_special_tokens=added,
+                padding=True,
+                padding_side="right",
+                return_tensors="pt",
+                **seen,
+            )
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     def _by_processor(self, asked: Sequence[Asked]) -> Inputs:

@@ -6,16 +6,22 @@ The library reads one row of the model card's form; ours are batches and kept pr
 from __future__ import annotations
 
 import math
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from eta_guard.counts import counting
 from eta_guard.errors import ModelLoadError, UnsupportedModelError
 from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
 from eta_guard.evaluators.guard_model.formats import LLAMA_GUARD_4, QWEN3GUARD
+from eta_guard.evaluators.guard_model.prompts import padded
 from eta_guard.protocols.evaluators import (
     CategorizesImages,
     CategorizesResponses,
@@ -139,8 +145,6 @@ def test_answers_are_scored_as_the_library_reads_each(
 
 
 def _ends(rows: list[list[int]], start: int) -> dict[str, torch.Tensor]:
-    from eta_guard.evaluators.guard_model.prompts import padded
-
     return padded([row[start:] for row in rows], 0)
 
 
@@ -250,8 +254,6 @@ def test_shieldgemma_asks_about_policies_of_ones_own() -> None:
 
 @pytest.mark.parametrize(("weight", "score"), [(1.0, 0.982), (0.0, 0.018), (0.5, 0.5)])
 def test_controversial_counts_as_the_format_says(weight: float, score: float) -> None:
-    from dataclasses import replace
-
     made = loaded("qwen3guard", format=replace(QWEN3GUARD, middle_weight=weight))
     (found,) = made.open("", QUESTION).score([MIDDLE_TEXT])
     assert found == pytest.approx(score, abs=0.02)
@@ -293,6 +295,33 @@ def test_more_pictures_than_a_question_takes_are_asked_about_in_turn() -> None:
     for got, parts in zip(both, zip(*each, strict=True), strict=True):
         wanted = math.nan if any(map(math.isnan, parts)) else max(parts)
         assert got == pytest.approx(wanted, abs=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", READING)
+def test_sessions_at_the_same_time_do_not_disturb_each_other(name: str) -> None:
+    """Models note positions behind pictures on themselves, and tokenizers their padding."""
+    made = loaded(name)
+    shown = [HOT, COLD.resize((64, 30)), HOT.resize((20, 40)), COLD]
+    texts = [HOT_TEXT, COLD_TEXT]
+    reader: Any = made._reader
+
+    def told(place: int) -> list[torch.Tensor]:
+        session = made.open("", QUESTION, shown[place : place + 1] if made.sees else [])
+        rows = []
+        for accepted in ("", COLD_TEXT):
+            session.accept(accepted)
+            session.score(texts)
+            chain: Any = session._chains[0]
+            ids = reader._rows(session._lines(texts)[1][0], chain)[:2]
+            rows.append(reader._running.after(chain.kept, _ends(ids, len(chain.kept.ids))))
+        return rows
+
+    alone = [told(place) for place in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(enumerate(pool.map(told, range(4))))
+    for place, rows in enumerate(alone):
+        for one, other in zip(found[place], rows, strict=True):
+            assert torch.equal(one, other)
 
 
 # ── keeping, and what is wrong ──
@@ -357,13 +386,9 @@ def test_another_familys_format_is_refused() -> None:
         loaded("qwen3guard", format=LLAMA_GUARD_4)
 
 
-def test_an_unknown_directory_and_a_missing_head_are_told(tmp_path: Any) -> None:
+def test_an_unknown_directory_and_a_missing_head_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="no model directory"):
         GuardModelEvaluator.from_pretrained("/nowhere/at/all")
-    import shutil
-
-    from safetensors.torch import load_file, save_file
-
     damaged = tmp_path / "Qwen3Guard-Gen-0.6B"
     shutil.copytree(guard("qwen3guard").directory, damaged)
     weights = load_file(damaged / "model.safetensors")
@@ -373,9 +398,7 @@ def test_an_unknown_directory_and_a_missing_head_are_told(tmp_path: Any) -> None
         GuardModelEvaluator.from_pretrained(str(damaged))
 
 
-def test_without_a_chat_template_it_is_refused(tmp_path: Any) -> None:
-    import shutil
-
+def test_without_a_chat_template_it_is_refused(tmp_path: Path) -> None:
     bare = tmp_path / "Qwen3Guard-Gen-0.6B"
     shutil.copytree(guard("qwen3guard").directory, bare)
     (bare / "chat_template.jinja").unlink()

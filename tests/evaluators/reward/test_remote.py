@@ -125,13 +125,15 @@ def test_a_text_beyond_the_context_is_an_error() -> None:
 @pytest.mark.timeout(900)
 def test_a_real_server_pays_what_the_same_weights_pay_here(reward_server: str) -> None:
     local = RewardResponseEvaluator.from_pretrained(str(WEIGHTS))
-    made = VllmResponseEvaluator(f"{reward_server}/v1", "reward", tokenizer=str(WEIGHTS))
-    for prompt in (POST_PROMPT, SEARCH_PROMPT):
-        here, there = local.open(prompt), made.open(prompt)
-        for accepted in ("", "The picture shows a cup on a table."):
-            here.accept(accepted)
-            there.accept(accepted)
-            wanted = here.score(ANSWERS)
-            assert there.score(ANSWERS) == pytest.approx(wanted, abs=1e-5)
-            assert asyncio.run(there.ascore(ANSWERS)) == pytest.approx(wanted, abs=1e-5)
-            assert len(set(wanted)) >= 15  # and the texts are told apart
+    settings: Any = {"tokenizer": str(WEIGHTS)}
+    with httpx.Client() as client:
+        made = VllmResponseEvaluator(f"{reward_server}/v1", "reward", client=client, **settings)
+        for prompt in (POST_PROMPT, SEARCH_PROMPT):
+            here, there = local.open(prompt), made.open(prompt)
+            for accepted in ("", "The picture shows a cup on a table."):
+                here.accept(accepted)
+                there.accept(accepted)
+                wanted = here.score(ANSWERS)
+                assert there.score(ANSWERS) == pytest.approx(wanted, abs=1e-5)
+                assert asyncio.run(there.ascore(ANSWERS)) == pytest.approx(wanted, abs=1e-5)
+                assert len(set(wanted)) >= 15  # and the texts are told apart
