@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from eta_guard.counts import counting
 from eta_guard.errors import ModelLoadError, UnsupportedModelError
+from eta_guard.evaluators.guard_model.asking import Asked, Category
 from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
-from eta_guard.evaluators.guard_model.formats import LLAMA_GUARD_4, QWEN3GUARD
+from eta_guard.evaluators.guard_model.formats import LLAMA_GUARD_4, QWEN3GUARD, SINGGUARD
 from eta_guard.evaluators.guard_model.prompts import padded
 from eta_guard.protocols.evaluators import (
     CategorizesImages,
@@ -237,19 +239,18 @@ def test_shieldgemma_reads_the_column_that_violates() -> None:
 
 
 def test_shieldgemma_asks_about_policies_of_ones_own() -> None:
-    policies = {"shapes": "No triangles: the image shall not show one."}
+    policies = {"shapes": "No triangles: the image shall not show one.", "other": "No cups."}
     made = loaded("shieldgemma2", policy=policies)
-    (finding,) = made.evaluate([HOT], "")
     model, processor = guard("shieldgemma2").model, guard("shieldgemma2").processor
+    own: Any = {"policies": list(policies), "custom_policies": policies}
     with torch.no_grad():
-        inputs = processor(
-            images=[HOT], policies=["shapes"], custom_policies=policies, return_tensors="pt"
-        )
-        told = model(**inputs)
-    whole = made._reader.scores(made._asking.about_picture(HOT, ""))
-    assert whole == [pytest.approx(float(told.probabilities[0, 0]), abs=1e-5, nan_ok=True)] or (
-        math.isnan(finding.score)
-    )
+        told = model(**processor(images=[HOT], return_tensors="pt", **own)).probabilities
+    reader: Any = made._reader
+    inputs = reader._prompts.inputs(made._asking.about_picture(HOT, ""))
+    next_tokens = reader._running.next_tokens(inputs)
+    columns = next_tokens[:, [model.yes_token_index, model.no_token_index]]
+    shares = columns[:, 0] / columns.sum(dim=1)
+    assert shares.tolist() == pytest.approx(told[:, 0].tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize(("weight", "score"), [(1.0, 0.982), (0.0, 0.018), (0.5, 0.5)])
@@ -277,15 +278,46 @@ def test_who_is_for_pictures_alone_evaluates_no_answer(name: str) -> None:
         made.open("", QUESTION)
 
 
+class ByPolicy:
+    """Says what it was told to say of each policy."""
+
+    control_tokens: Sequence[str] = ()
+
+    def __init__(self, **scores: float) -> None:
+        self._scores = scores
+
+    def begin(self, stem: Asked) -> None:
+        return None
+
+    def scores(self, asked: Sequence[Asked], chain: None = None) -> list[float]:
+        return [self._scores[one.policy] for one in asked]
+
+    def category(self, question: Category) -> str | None:
+        return "asked for"
+
+
+def by_policy(**scores: float) -> GuardModelEvaluator:
+    form = SINGGUARD.with_policy(dict.fromkeys(scores, "No triangles."))
+    return GuardModelEvaluator(ByPolicy(**scores), form, fingerprint="played")
+
+
 def test_the_worst_of_several_policies_counts_and_is_named() -> None:
-    made = loaded("singguard", policy={"": "", "two": "No circles."})
-    alone, other = loaded("singguard"), loaded("singguard", policy="No circles.")
-    # A policy that was set by hand, and one that was not.
-    (finding,) = made.evaluate([HOT], "", QUESTION)
-    scores = [one.evaluate([HOT], "", QUESTION)[0].score for one in (alone, other)]
-    assert finding.score == pytest.approx(
-        math.nan if any(map(math.isnan, scores)) else max(scores), abs=1e-5, nan_ok=True
-    )
+    made = by_policy(first=0.2, second=0.8, third=0.3)
+    (finding,) = made.evaluate([HOT], "")
+    assert (finding.score, finding.category) == (0.8, "second")
+    session = made.open("", QUESTION)
+    assert session.score([HOT_TEXT, COLD_TEXT]) == [0.8, 0.8]
+    assert session.categorize(HOT_TEXT) == "second"
+    session.accept(HOT_TEXT)
+    assert session.categorize(COLD_TEXT) == "asked for"
+
+
+def test_a_policy_that_was_not_judged_leaves_the_picture_unscored() -> None:
+    made = by_policy(first=0.9, second=math.nan)
+    (finding,) = made.evaluate([HOT], "")
+    assert math.isnan(finding.score)
+    assert finding.category is None
+    assert math.isnan(made.open("", QUESTION).score([HOT_TEXT])[0])
 
 
 def test_more_pictures_than_a_question_takes_are_asked_about_in_turn() -> None:
