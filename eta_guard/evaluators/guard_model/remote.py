@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.evaluators.guard_model.asking import Asked, Category, Message
-from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
+from eta_guard.evaluators.guard_model.guard_evaluator import GuardEvaluator
 from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.evaluators.guard_model.session import GuardSession
 from eta_guard.evaluators.guard_model.verdict import first_category, told_verdict
@@ -115,7 +115,7 @@ class RemoteReader:
         return first_category(text, question.end)
 
 
-class RemoteGuardModelEvaluator(GuardModelEvaluator):
+class RemoteGuardModelEvaluator(GuardEvaluator):
     """A ``GuardModelEvaluator`` over a vLLM server; see ``GuardModelEvaluator.from_server``.
 
     Only the twenty most probable tokens are told. What lacks to 1 counts as unsafe, so that nothing
@@ -133,7 +133,7 @@ class RemoteGuardModelEvaluator(GuardModelEvaluator):
         Args:
             server: Serves the model.
             form: How it is asked.
-            settings: Those of ``GuardModelEvaluator``; the ``cost`` is taken from the model's name
+            settings: Those of ``GuardEvaluator``; the ``cost`` is taken from the model's name
                 where it tells.
 
         Raises:
@@ -168,7 +168,7 @@ class RemoteGuardModelEvaluator(GuardModelEvaluator):
     def open(
         self, prompt: str, question: str = "", pictures: Sequence[Image] = ()
     ) -> RemoteGuardSession:
-        """Begins to score answers to ``question``; see ``GuardModelEvaluator.open``."""
+        """Begins to score answers to ``question``; see ``GuardEvaluator.open``."""
         return RemoteGuardSession(self._reader, self._asking, question, pictures)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL.Image import Image
 
 from eta_guard.evaluators.guard_model.asking import Asked, Asking, Category
+from eta_guard.evaluators.guard_model.reader import Reader
 from eta_guard.evaluators.guard_model.verdict import worst
-
-if TYPE_CHECKING:
-    from eta_guard.evaluators.guard_model.evaluator import Reader
 
 
 class GuardSession:
