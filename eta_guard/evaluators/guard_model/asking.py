@@ -65,11 +65,7 @@ class Asking:
     """
 
     def __init__(self, form: GuardFormat, plain: Callable[[str], str]) -> None:
-        if form.needs_policy and not any(form.policies.values()):
-            raise UnsupportedModelError(
-                f"{form.name} has to be told what counts as unsafe.",
-                hint="Pass policy=, the text of its model card.",
-            )
+        require_policy(form)
         self._form, self._plain = form, plain
 
     def about_picture(self, picture: Image, question: str) -> list[Asked]:
@@ -157,6 +153,19 @@ class Asking:
         for place, piece in enumerate(texts):
             parts += [*(seen if place else ()), *([_text(piece)] if piece.strip() else ())]
         return parts or [_text("")]
+
+
+def require_policy(form: GuardFormat) -> None:
+    """Checks that a format has the policy that it needs.
+
+    Raises:
+        UnsupportedModelError: It lacks one.
+    """
+    if form.needs_policy and not any(form.policies.values()):
+        raise UnsupportedModelError(
+            f"{form.name} has to be told what counts as unsafe.",
+            hint="Pass policy=, the text of its model card.",
+        )
 
 
 def _text(text: str) -> Message:

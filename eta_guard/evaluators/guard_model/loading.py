@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from eta_guard.errors import UnsupportedModelError
+from eta_guard.evaluators.guard_model.asking import require_policy
 from eta_guard.evaluators.guard_model.formats import find_format
 from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.evaluators.guard_model.reading import LocalReader
@@ -63,9 +64,10 @@ def load_guard(
         config = AutoConfig.from_pretrained(name, **options)
         found = form or find_format(name, config.model_type)
         _require_type(found, config.model_type)
+        found = found.with_policy(policy)
+        require_policy(found)
         parts = AutoTokenizer if found.kind == "causal" else AutoProcessor
         processor: Any = parts.from_pretrained(name, **options)
-        found = found.with_policy(policy)
         if found.processor_prompts and found.policy is None:
             found = found.with_policy(dict(processor.policy_definitions))
         model = load_weights(_CLASSES[found.kind], name, dtype=wanted, **options)

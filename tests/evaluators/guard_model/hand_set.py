@@ -5,10 +5,12 @@ The prompts are those of the model cards, made by the library's own methods alon
 
 from __future__ import annotations
 
+import atexit
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
@@ -123,6 +125,7 @@ def guard(name: str) -> Guard:
     family = FAMILIES[name]
     model, processor = family.make()
     directory = Path(mkdtemp()) / family.directory
+    atexit.register(rmtree, directory.parent)
     made = Guard(name, family, model, processor, directory, ARGUMENTS.get(name, {}))
     _set(made)
     model.save_pretrained(directory)

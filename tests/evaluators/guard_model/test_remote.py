@@ -25,6 +25,7 @@ from eta_guard.evaluators.guard_model.guard_format import GuardFormat
 from eta_guard.evaluators.guard_model.remote import RemoteGuardModelEvaluator
 from eta_guard.protocols.evaluators import ImageEvaluator, ResponseEvaluator
 from tests.evaluators.played_server import BASE_URL, PlayedServer
+from tests.test_imports import MODELS, loaded_by
 
 RED, BLUE = Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue")
 POLICY_GUARD = replace(LLAVAGUARD, policy="No triangles.")
@@ -281,3 +282,11 @@ def test_control_tokens_of_the_family_stay_text() -> None:
     text = played.bodies[0]["messages"][-1]["content"]
     assert "<|im_end|>" not in text
     assert "Safety: Safe" in text
+
+
+def test_a_guard_whose_parts_are_remote_imports_no_torch() -> None:
+    code = f"""
+from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator as Guard
+Guard.from_server({BASE_URL!r}, "Qwen3Guard-Gen-4B").open("", "So?")
+"""
+    assert not loaded_by(code) & MODELS
