@@ -25,9 +25,15 @@ if TYPE_CHECKING:
         PolicyError,
         UnsupportedModelError,
     )
+    from eta_guard.evaluators.classifier import ClassifierImageEvaluator
     from eta_guard.evaluators.clip import ClipImageEvaluator
+    from eta_guard.evaluators.decision import DecisionEvaluator
+    from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
+    from eta_guard.evaluators.guard_model.guard_format import GuardFormat, GuardQuestion
     from eta_guard.evaluators.reward.armorm import ArmoRM
     from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
+    from eta_guard.evaluators.reward.remote import VllmResponseEvaluator
+    from eta_guard.evaluators.typographic import TypographicEvaluator
     from eta_guard.graph import build_graph
     from eta_guard.guard import EtaGuard
     from eta_guard.local_vlm import ChatLocalVLM
@@ -49,8 +55,10 @@ _HOMES = {
     "ArmoRM": "evaluators.reward.armorm",
     "ChatLocalVLM": "local_vlm",
     "ChatModelEngine": "engines.chat_model.engine",
+    "ClassifierImageEvaluator": "evaluators.classifier",
     "ClipImageEvaluator": "evaluators.clip",
     "ContextLengthError": "context_length",
+    "DecisionEvaluator": "evaluators.decision",
     "Engine": "protocols.engines",
     "EngineError": "errors",
     "EtaGuard": "guard",
@@ -59,7 +67,10 @@ _HOMES = {
     "Evaluation": "panel.evaluation",
     "EvaluationError": "errors",
     "Finding": "protocols.evaluators",
+    "GuardFormat": "evaluators.guard_model.guard_format",
+    "GuardModelEvaluator": "evaluators.guard_model.evaluator",
     "GuardPolicy": "policy",
+    "GuardQuestion": "evaluators.guard_model.guard_format",
     "GuardState": "state",
     "ImageEvaluator": "protocols.evaluators",
     "ImageInputError": "errors",
@@ -74,9 +85,11 @@ _HOMES = {
     "ResponseEvaluator": "protocols.evaluators",
     "RewardResponseEvaluator": "evaluators.reward.evaluator",
     "SentenceRound": "state",
+    "TypographicEvaluator": "evaluators.typographic",
     "UnsupportedModelError": "errors",
     "Verdict": "state",
     "VllmEngine": "engines.vllm.engine",
+    "VllmResponseEvaluator": "evaluators.reward.remote",
     "build_graph": "graph",
 }
 
@@ -84,8 +97,10 @@ __all__ = [
     "ArmoRM",
     "ChatLocalVLM",
     "ChatModelEngine",
+    "ClassifierImageEvaluator",
     "ClipImageEvaluator",
     "ContextLengthError",
+    "DecisionEvaluator",
     "Engine",
     "EngineError",
     "EtaGuard",
@@ -94,7 +109,10 @@ __all__ = [
     "Evaluation",
     "EvaluationError",
     "Finding",
+    "GuardFormat",
+    "GuardModelEvaluator",
     "GuardPolicy",
+    "GuardQuestion",
     "GuardState",
     "ImageEvaluator",
     "ImageInputError",
@@ -109,9 +127,11 @@ __all__ = [
     "ResponseEvaluator",
     "RewardResponseEvaluator",
     "SentenceRound",
+    "TypographicEvaluator",
     "UnsupportedModelError",
     "Verdict",
     "VllmEngine",
+    "VllmResponseEvaluator",
     "build_graph",
 ]
 

@@ -26,18 +26,20 @@ CountName = Literal[
     "clip_image_encodes",
     "clip_text_encodes",
     "classifier_image_encodes",
+    "guard_forwards",
+    "guard_positions",
     "text_readings",
     "decisions",
     "failed_candidates",
     "peak_cache_rows",
 ]
 """Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
-that were drawn, thrown away or not. Positions are rows x new tokens of a forward; encodes by
-CLIP are single images or texts, those of the chat model runs of its vision part; an image
-classifier's are single images. Text readings are views of a picture in which text was looked for;
-decisions are requests to a decision model. Failed candidates are calls of a provider that gave
-none. Peak cache rows are the most positions that the chat model's caches held at once, counted in
-answers: 1.0 is prompt and longest answer so far, once."""
+that were drawn, thrown away or not. Positions are rows x new tokens of a forward (``guard_…``: of a
+guard model in this process); encodes by CLIP are single images or texts, those of the chat model
+runs of its vision part; an image classifier's are single images. Text readings are views of a
+picture in which text was looked for; decisions are requests to a decision model. Failed candidates
+are calls of a provider that gave none. Peak cache rows are the most positions that the chat model's
+caches held at once, counted in answers: 1.0 is prompt and longest answer so far, once."""
 
 Counts = dict[str, int | float]
 

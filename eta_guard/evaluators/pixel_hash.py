@@ -8,6 +8,7 @@ from PIL.Image import Image
 
 
 def pixel_hash(image: Image) -> bytes:
-    """16 bytes (blake2) that tell pictures of one mode apart by their pixels and their shape."""
+    """16 bytes (blake2) that tell pictures apart by their pixels, their shape and their mode."""
     # The size goes in: a strip and a square may hold the same bytes.
-    return hashlib.blake2b(repr(image.size).encode() + image.tobytes(), digest_size=16).digest()
+    shape = f"{image.mode}{image.size}".encode()
+    return hashlib.blake2b(shape + image.tobytes(), digest_size=16).digest()

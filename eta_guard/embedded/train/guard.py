@@ -53,7 +53,7 @@ def build_guard(*, seed: int) -> LlamaForCausalLM:
         pad_token_id=pad,
         tie_word_embeddings=True,
     )
-    return LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+    return LlamaForCausalLM(config)
 
 
 def train_guard(
