@@ -1,0 +1,116 @@
+"""What makes a picture hard to read, and how much of it there is.
+
+The strengths are chosen on the validation split, so that the scores of hazardous pictures and of
+their twins overlap in the small models about as they do in large ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Literal, get_args
+
+from PIL import Image
+
+from eta_guard.embedded.scene import Scene, Spot
+
+Difficulty = Literal["clutter", "several", "beside", "small", "turned", "low_contrast", "covered"]
+
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+
+OTHERS: dict[Difficulty, int] = {"beside": 1, "several": 3}
+"""How many safe things stand in the picture with the one that matters; none where not named."""
+
+USUAL = (0.24, 0.42)
+"""Radius of a thing, least and greatest, as shares of the picture's side: as in plain pictures."""
+
+SMALL = (0.16, 0.25)
+TURN = (0.3, 0.7)
+FADED = (0.25, 0.55)
+HIDDEN = (0.1, 0.3)
+LITTER = (12, 22)
+LITTER_SHARE = (0.04, 0.14)
+LITTER_FADED = (0.0, 0.7)
+BESIDE = (0.23, 0.29)
+BESIDE_OTHER = (0.12, 0.18)
+SEVERAL = (0.24, 0.32)
+SEVERAL_OTHERS = (0.07, 0.12)
+
+
+def hard_picture(
+    thing: str, others: Sequence[str], difficulty: Difficulty, rng: Random, size: int = 192
+) -> Image.Image:
+    """Draw a picture that is hard to read.
+
+    Args:
+        thing: Key word of the class that matters: a hazard, or its twin.
+        others: Key words of the safe things beside it, as many as `OTHERS` says.
+        difficulty: What makes it hard.
+        rng: Source of every choice; none of them depends on the things.
+        size: Width and height in pixels.
+
+    Returns:
+        An RGB picture.
+
+    Raises:
+        KeyError: No such class.
+    """
+    scene = Scene.empty(rng, size)
+    _DRAWN[difficulty](scene, thing, others)
+    return scene.image
+
+
+def _clutter(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    scene.litter(scene.rng.randint(*LITTER), LITTER_SHARE, LITTER_FADED)
+    scene.put(thing, scene.spot(USUAL))
+
+
+def _several(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    """The thing in one quarter, three smaller ones in the others."""
+    quarters = [scene.at((x, y)) for x in (0.28, 0.72) for y in (0.28, 0.72)]
+    scene.rng.shuffle(quarters)
+    for number, name in enumerate((thing, *others)):
+        radius = scene.rng.uniform(*(SEVERAL_OTHERS if number else SEVERAL)) * scene.size
+        scene.put(name, Spot(quarters[number], radius, scene.slight_turn()))
+
+
+def _beside(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    """The two side by side, or one above the other."""
+    (other,) = others
+    first, second = scene.rng.choice(((0.36, 0.82), (0.64, 0.18)))
+    level, upright = scene.rng.uniform(0.4, 0.6), scene.rng.random() < 0.5
+    for name, along, share in ((thing, first, BESIDE), (other, second, BESIDE_OTHER)):
+        centre = scene.at((level, along) if upright else (along, level))
+        radius = scene.rng.uniform(*share) * scene.size
+        scene.put(name, Spot(centre, radius, scene.slight_turn()))
+
+
+def _small(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    scene.put(thing, scene.spot(SMALL))
+
+
+def _turned(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    angle = scene.rng.uniform(*TURN) * scene.rng.choice((-1, 1))
+    scene.put(thing, scene.spot(USUAL, angle))
+
+
+def _low_contrast(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    scene.put(thing, scene.spot(USUAL), faded=scene.rng.uniform(*FADED))
+
+
+def _covered(scene: Scene, thing: str, others: Sequence[str]) -> None:
+    spot = scene.spot(USUAL)
+    scene.put(thing, spot)
+    scene.cover(spot, scene.rng.uniform(*HIDDEN))
+
+
+_DRAWN: dict[Difficulty, Callable[[Scene, str, Sequence[str]], None]] = {
+    "clutter": _clutter,
+    "several": _several,
+    "beside": _beside,
+    "small": _small,
+    "turned": _turned,
+    "low_contrast": _low_contrast,
+    "covered": _covered,
+}
