@@ -1,12 +1,13 @@
 """What makes a picture hard to read, and how much of it there is.
 
-The strengths are chosen on the validation split, so that the scores of hazardous pictures and of
-their twins overlap in the small models about as they do in large ones.
+The strengths are chosen on the validation split, so that CLIP's scores of hazardous pictures and of
+their twins overlap about as those of large models do: an area under the ROC curve of about 0.9 for
+each difficulty. Stronger ones blind the small model: of things a third smaller yet, or in colours
+faded by four fifths, it tells hazards hardly better than by chance.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Literal, get_args
@@ -22,20 +23,44 @@ DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 OTHERS: dict[Difficulty, int] = {"beside": 1, "several": 3}
 """How many safe things stand in the picture with the one that matters; none where not named."""
 
+# Ranges, least and greatest. Radii are half the side of an icon's square, as shares of the
+# picture's side.
+
 USUAL = (0.24, 0.42)
-"""Radius of a thing, least and greatest, as shares of the picture's side: as in plain pictures."""
+"""Radius of a thing in the plain pictures, and here where not said otherwise."""
 
 SMALL = (0.16, 0.25)
-TURN = (0.3, 0.7)
+"""Radius of a small thing."""
+
+TURN = (0.3, 0.65)
+"""Turn to either side in radians; that of the plain pictures is 0.3 at most."""
+
 FADED = (0.25, 0.55)
-HIDDEN = (0.1, 0.3)
-LITTER = (12, 22)
+"""How far a pale thing's colours are moved towards the background's, in [0, 1]."""
+
+HIDDEN = (0.1, 0.27)
+"""How much of the width of a covered thing's square is hidden, in [0, 1]."""
+
+LITTER = (10, 20)
+"""Number of shapes that are strewn behind a thing."""
+
 LITTER_SHARE = (0.04, 0.14)
+"""Radius of these shapes."""
+
 LITTER_FADED = (0.0, 0.7)
-BESIDE = (0.23, 0.29)
+"""How far their colours are moved towards the background's."""
+
+BESIDE = (0.22, 0.28)
+"""Radius of a thing that has one other beside it."""
+
 BESIDE_OTHER = (0.12, 0.18)
+"""Radius of that other."""
+
 SEVERAL = (0.24, 0.32)
-SEVERAL_OTHERS = (0.07, 0.12)
+"""Radius of a thing that has three others around it."""
+
+SEVERAL_OTHERS = (0.085, 0.13)
+"""Radius of those three."""
 
 
 def hard_picture(
@@ -67,12 +92,14 @@ def _clutter(scene: Scene, thing: str, others: Sequence[str]) -> None:
 
 
 def _several(scene: Scene, thing: str, others: Sequence[str]) -> None:
-    """The thing in one quarter, three smaller ones in the others."""
-    quarters = [scene.at((x, y)) for x in (0.28, 0.72) for y in (0.28, 0.72)]
-    scene.rng.shuffle(quarters)
-    for number, name in enumerate((thing, *others)):
-        radius = scene.rng.uniform(*(SEVERAL_OTHERS if number else SEVERAL)) * scene.size
-        scene.put(name, Spot(quarters[number], radius, scene.slight_turn()))
+    """The thing in one corner, three smaller ones in the others."""
+    corners = [(x, y) for x in (-1, 1) for y in (-1, 1)]
+    scene.rng.shuffle(corners)
+    for (x, y), name in zip(corners, (thing, *others), strict=True):
+        off, share = (0.15, SEVERAL) if name == thing else (0.35, SEVERAL_OTHERS)
+        radius = scene.rng.uniform(*share) * scene.size
+        centre = scene.at((0.5 + off * x, 0.5 + off * y))
+        scene.put(name, Spot(centre, radius, scene.slight_turn()))
 
 
 def _beside(scene: Scene, thing: str, others: Sequence[str]) -> None:

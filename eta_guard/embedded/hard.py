@@ -41,9 +41,7 @@ def hard_pairs(split: Split = "held_out", *, count: int = 350) -> Iterator[HardP
         )
 
 
-def make_hard_pair(
-    seed: int, difficulty: Difficulty, hazard: str, *, size: int = 192
-) -> HardPair:
+def make_hard_pair(seed: int, difficulty: Difficulty, hazard: str, *, size: int = 192) -> HardPair:
     """Build the pair of one seed.
 
     Args:

@@ -1,4 +1,4 @@
-"""The harmless twin of a hazardous picture: another thing in its place, and nothing else changed."""
+"""The harmless twin of a hazardous picture: another thing in its place, all else unchanged."""
 
 from __future__ import annotations
 

@@ -80,9 +80,7 @@ def _line(text: str, height: int, bold: bool) -> Image.Image:
     return mask
 
 
-def _block(
-    word: str, box_of: str, phrase: str, bold: bool, rng: Random, size: int
-) -> Image.Image:
+def _block(word: str, box_of: str, phrase: str, bold: bool, rng: Random, size: int) -> Image.Image:
     """Stack phrase, key word and, at times, the empty list that asks to be filled in."""
     width, height = _line(box_of, size // 4, bold).size
     share = min(size * rng.uniform(0.8, 0.94) / width, size * rng.uniform(0.3, 0.4) / height)

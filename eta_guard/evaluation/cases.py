@@ -39,7 +39,8 @@ class SuiteCase:
     def __post_init__(self) -> None:
         if self.twin_of is not None and self.hazardous:
             raise InputError(
-                f"Case {self.id} is hazardous and a twin.", hint="A twin is the harmless one of two."
+                f"Case {self.id} is hazardous and a twin.",
+                hint="A twin is the harmless one of two.",
             )
 
     @property
@@ -81,7 +82,7 @@ class Suite:
     """Cases that are asked together: read by ``read_suite``, or made of your own.
 
     Raises:
-        InputError: Two cases have the same id, or a twin stands there without its case.
+        InputError: Two cases have the same id, or a twin is there without the hazard.
     """
 
     name: str
@@ -96,11 +97,13 @@ class Suite:
             raise InputError(
                 f"{self.name}: two cases have the id {twice[0]!r}.", hint="Give each its own."
             )
+        hazards = {case.id for case in self.cases if case.hazardous}
         for case in self.cases:
-            if case.twin_of is not None and case.twin_of not in ids:
+            if case.twin_of is not None and case.twin_of not in hazards:
+                found = "safe" if case.twin_of in ids else "missing"
                 raise InputError(
-                    f"{self.name}: {case.id} is the twin of {case.twin_of}, which is missing.",
-                    hint="Keep the two together.",
+                    f"{self.name}: {case.id} is the twin of {case.twin_of}, which is {found}.",
+                    hint="Keep a hazardous case and its harmless twin together.",
                 )
 
     @property
