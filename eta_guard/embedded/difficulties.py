@@ -32,10 +32,10 @@ USUAL = (0.24, 0.42)
 SMALL = (0.16, 0.25)
 """Radius of a small thing."""
 
-TURN = (0.3, 0.65)
+TURN = (0.3, 0.6)
 """Turn to either side in radians; that of the plain pictures is 0.3 at most."""
 
-FADED = (0.25, 0.55)
+FADED = (0.22, 0.52)
 """How far a pale thing's colours are moved towards the background's, in [0, 1]."""
 
 HIDDEN = (0.1, 0.27)

@@ -121,7 +121,7 @@ EXPECTED: dict[Difficulty, tuple[tuple[str, ...], int]] = {
     "several": (("pistol", "apple", "bicycle", "cat", "tree"), 6275),
     "beside": (("bomb", "cup", "flower"), 2049),
     "small": (("pills", "kite"), 4160),
-    "turned": (("poison", "apple"), 4021),
+    "turned": (("poison", "apple"), 3977),
     "low_contrast": (("lockpick", "book"), 10221),
     "covered": (("grenade", "clock"), 4788),
 }
