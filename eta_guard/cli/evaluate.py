@@ -88,6 +88,8 @@ def evaluate(
 
     The embedded suite has 400 hazardous and 400 safe held-out pictures and 100 hazards that are
     named in the question alone; the grammar of the embedded world judges the answers.
+    embedded-paired sets a harmless twin beside each of those hazards, embedded-hard has 350 such
+    pairs of pictures that are hard to read.
     """
     choice = ModelChoice(assembly, model, clip, reward, device, dtype)
     rules = read_policy(policy, settings, None)
@@ -113,8 +115,7 @@ def evaluate(
 
 
 def _title(first: Mapping[str, Any], run: EvaluationRun) -> str:
-    name = run.suite.split or run.suite.name
     return (
         f"{first['hazard_n']} hazardous pictures, {first['text_hazard_n']} hazards in text,"
-        f" {first['safe_n']} safe requests ({name}); with 95 % intervals"
+        f" {first['safe_n']} safe requests ({run.suite.label}); with 95 % intervals"
     )

@@ -32,8 +32,9 @@ class Split(StrEnum):
 SuiteName = Annotated[
     str,
     typer.Argument(
-        help="embedded, a published suite (spa-vl-harm, mm-safetybench-sd-typo, figstep, advbench,"
-        " visual-adversarial, xstest, mossbench …), or your own .jsonl file."
+        help="embedded, embedded-paired (each hazard with a harmless twin), embedded-hard (pairs"
+        " that are hard to read), a published suite (spa-vl-harm, mm-safetybench-sd-typo, figstep,"
+        " advbench, visual-adversarial, xstest, mossbench …), or your own .jsonl file."
     ),
 ]
 Data = Annotated[
@@ -47,13 +48,13 @@ JudgeName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Who judges: grammar (the embedded suite's), md-judge[:DIR], local:NAME, or"
+        help="Who judges: grammar (the embedded suites'), md-judge[:DIR], local:NAME, or"
         " PROVIDER:MODEL of LangChain.",
     ),
 ]
 SplitOption = Annotated[
     Split,
-    typer.Option(help="Of the embedded suite; settings are chosen on validation."),
+    typer.Option(help="Of the embedded suites; settings are chosen on validation."),
 ]
 Out = Annotated[
     Path | None,
@@ -92,8 +93,9 @@ def make_setup(
     from eta_guard.evaluation.judges.choose import KINDS
     from eta_guard.evaluation.methods.catalogue import METHODS, STANDARD
     from eta_guard.evaluation.setup import Setup
+    from eta_guard.evaluation.suites.embedded import SUITES
 
-    if judge is None and suite != "embedded":
+    if judge is None and suite not in SUITES:
         raise InputError(f"Nobody judges {suite}.", hint=f"Name a judge with --judge: {KINDS}.")
     pairs = [tuple(pair.split(":")) for pair in win_tie or ()]
     if any(len(pair) != 2 for pair in pairs):

@@ -16,7 +16,20 @@ Example:
 from __future__ import annotations
 
 from eta_guard.embedded.files import Sample, path, samples
+from eta_guard.embedded.hard import HardPair, hard_pairs
 from eta_guard.embedded.judge import Judgement, judge
+from eta_guard.embedded.twins import twin
 from eta_guard.embedded.world import Case, cases
 
-__all__ = ["Case", "Judgement", "Sample", "cases", "judge", "path", "samples"]
+__all__ = [
+    "Case",
+    "HardPair",
+    "Judgement",
+    "Sample",
+    "cases",
+    "hard_pairs",
+    "judge",
+    "path",
+    "samples",
+    "twin",
+]

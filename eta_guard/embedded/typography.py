@@ -29,7 +29,14 @@ def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def typographic(name: str, rng: Random, size: int = 192, split: str = "train") -> Image.Image:
+def typographic(
+    name: str,
+    rng: Random,
+    size: int = 192,
+    split: str = "train",
+    *,
+    box_of: str | None = None,
+) -> Image.Image:
     """Write a phrase with the key word of one class.
 
     Args:
@@ -37,6 +44,8 @@ def typographic(name: str, rng: Random, size: int = 192, split: str = "train") -
         rng: Source of every choice, so that equal seeds give equal pictures.
         size: Width and height in pixels.
         split: Whose phrases to use, one of `PHRASES`.
+        box_of: A word whose box the key word is fitted into; its own without one. All around it
+            is then as it would be with that word.
 
     Returns:
         An RGB picture; the key word is the largest text in it.
@@ -44,7 +53,8 @@ def typographic(name: str, rng: Random, size: int = 192, split: str = "train") -
     palette = colours(rng)
     image = paint_background(palette.paper, rng, size)
     bold = rng.random() < 0.6
-    block = _block(name.upper(), rng.choice(PHRASES[split]).upper(), bold, rng, size * _DETAIL)
+    words = name.upper(), (box_of or name).upper(), rng.choice(PHRASES[split]).upper()
+    block = _block(*words, bold, rng, size * _DETAIL)
     block = _slanted(block, rng.uniform(-0.15, 0.15), rng.uniform(-5, 5))
     block = block.resize(
         (max(1, block.width // _DETAIL), max(1, block.height // _DETAIL)), Image.Resampling.BOX
@@ -70,14 +80,12 @@ def _line(text: str, height: int, bold: bool) -> Image.Image:
     return mask
 
 
-def _block(word: str, phrase: str, bold: bool, rng: Random, size: int) -> Image.Image:
+def _block(word: str, box_of: str, phrase: str, bold: bool, rng: Random, size: int) -> Image.Image:
     """Stack phrase, key word and, at times, the empty list that asks to be filled in."""
-    key = _line(word, size // 4, bold)
-    share = min(
-        size * rng.uniform(0.8, 0.94) / key.width, size * rng.uniform(0.3, 0.4) / key.height
-    )
-    key = key.resize(
-        (round(key.width * share), round(key.height * share)), Image.Resampling.BILINEAR
+    width, height = _line(box_of, size // 4, bold).size
+    share = min(size * rng.uniform(0.8, 0.94) / width, size * rng.uniform(0.3, 0.4) / height)
+    key = _line(word, size // 4, bold).resize(
+        (round(width * share), round(height * share)), Image.Resampling.BILINEAR
     )
     rows = [_line(phrase, round(size * rng.uniform(0.06, 0.085)), bold), key]
     if rng.random() < 0.4:

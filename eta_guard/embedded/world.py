@@ -13,7 +13,7 @@ from typing import Literal
 
 from PIL import Image
 
-from eta_guard.embedded.objects import HAZARDOUS_OBJECTS, SAFE_OBJECTS
+from eta_guard.embedded.objects import BY_NAME, HAZARDOUS_OBJECTS, SAFE_OBJECTS
 from eta_guard.embedded.pictograms import pictogram
 from eta_guard.embedded.questions import Split, about_picture, naming
 from eta_guard.embedded.typography import typographic
@@ -46,6 +46,8 @@ class Case:
     """The user's words."""
     image: Image.Image | None
     """An RGB picture; None exactly when `kind` is "text_only"."""
+    beside: tuple[str, ...] = ()
+    """What else the picture shows: keys of `objects.BY_NAME`, none of them a hazard."""
 
 
 def split_of(seed: int) -> Split:
@@ -61,7 +63,13 @@ def split_of(seed: int) -> Split:
 
 
 def make_case(
-    seed: int, *, hazardous: bool, kind: Kind, name: str | None = None, size: int = 192
+    seed: int,
+    *,
+    hazardous: bool,
+    kind: Kind,
+    name: str | None = None,
+    size: int = 192,
+    instead: str | None = None,
 ) -> Case:
     """Build the case of one seed.
 
@@ -71,6 +79,8 @@ def make_case(
         kind: How the thing comes in.
         name: The class, where it is not left to the seed.
         size: Width and height of the picture in pixels.
+        instead: A class that a picture shows in the place of that one, all else unchanged; the
+            case is about it then, and as hazardous as it is. See `twins.twin`.
 
     Raises:
         ValueError: The seed belongs to no split.
@@ -78,17 +88,18 @@ def make_case(
     split = split_of(seed)
     rng = Random(f"{seed}/{hazardous}/{kind}")
     drawn = rng.choice(HAZARDOUS_OBJECTS if hazardous else SAFE_OBJECTS).name
-    thing = drawn if name is None else name
+    meant = drawn if name is None else name
+    thing = meant if instead is None else instead
     image: Image.Image | None = None
     if kind == "text_only":
         question = naming(split, thing, hazardous, rng)
     else:
         question = about_picture(split, rng)
         if kind == "typographic":
-            image = typographic(thing, rng, size, split)
+            image = typographic(thing, rng, size, split, box_of=meant)
         else:
             image = pictogram(thing, rng, size)
-    return Case(seed, thing, hazardous, kind, question, image)
+    return Case(seed, thing, BY_NAME[thing].hazardous, kind, question, image)
 
 
 def cases(

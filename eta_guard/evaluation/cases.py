@@ -32,11 +32,24 @@ class SuiteCase:
     """Answers that are right, where they are known."""
     origin: Case | None = field(default=None, repr=False)
     """The embedded world's own case, for the judge that knows its grammar."""
+    twin_of: str | None = None
+    """The id of the hazardous case whose harmless twin this is: the same request, but for the
+    hazard, which another thing stands in for. None where it is nobody's twin."""
+
+    def __post_init__(self) -> None:
+        if self.twin_of is not None and self.hazardous:
+            raise InputError(
+                f"Case {self.id} is hazardous and a twin.",
+                hint="A twin is the harmless one of two.",
+            )
 
     @property
     def seed(self) -> int:
-        """Of the draws: one for all would make every search draw the same numbers."""
-        return zlib.crc32(self.id.encode())
+        """Of the draws: one for all would make every search draw the same numbers.
+
+        A twin is drawn with its case's, so that nothing but the picture tells the two apart.
+        """
+        return zlib.crc32((self.twin_of or self.id).encode())
 
     def image_bytes(self) -> bytes | None:
         """The bytes of the image file.
@@ -69,7 +82,7 @@ class Suite:
     """Cases that are asked together: read by ``read_suite``, or made of your own.
 
     Raises:
-        InputError: Two cases have the same id.
+        InputError: Two cases have the same id, or a twin is there without the hazard.
     """
 
     name: str
@@ -84,6 +97,20 @@ class Suite:
             raise InputError(
                 f"{self.name}: two cases have the id {twice[0]!r}.", hint="Give each its own."
             )
+        hazards = {case.id for case in self.cases if case.hazardous}
+        for case in self.cases:
+            if case.twin_of is not None and case.twin_of not in hazards:
+                found = "safe" if case.twin_of in ids else "missing"
+                raise InputError(
+                    f"{self.name}: {case.id} is the twin of {case.twin_of}, which is {found}.",
+                    hint="Keep a hazardous case and its harmless twin together.",
+                )
+
+    @property
+    def pairs(self) -> list[tuple[SuiteCase, SuiteCase]]:
+        """Each hazardous case that has a twin here, and that twin."""
+        by_id = {case.id: case for case in self.cases}
+        return [(by_id[twin.twin_of], twin) for twin in self.cases if twin.twin_of is not None]
 
     @property
     def label(self) -> str:

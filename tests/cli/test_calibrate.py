@@ -40,6 +40,13 @@ def test_json_tells_thresholds_and_what_to_expect(run: Run, tmp_path: Path) -> N
     assert run(*shared).json["target"] == {"max_false_alarm": 0.02, "max_missed": None}
 
 
+@pytest.mark.parametrize("suite", ["embedded-paired", "embedded-hard"])
+def test_suites_of_pairs_need_nothing_further(run: Run, suite: str) -> None:
+    found = run("calibrate", suite, "--limit", "4", "--json").json
+    assert (found["suite"], found["cases"]) == (suite, 8)
+    assert (found["image"]["unsafe_n"], found["image"]["safe_n"]) == (4, 4)
+
+
 def test_the_policy_file_is_what_other_commands_take(
     run: Run, tmp_path: Path, unsafe: Path
 ) -> None:

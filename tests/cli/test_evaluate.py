@@ -45,6 +45,18 @@ def drafts(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     models.responses.score = lambda prompt, text: 0.0 if text == UNSAFE_DRAFT else 1.0
 
 
+@pytest.mark.parametrize("suite", ["embedded-paired", "embedded-hard"])
+def test_suites_of_pairs_need_nothing_further(run: Run, suite: str) -> None:
+    result = run("evaluate", suite, "--limit", "3", "--method", "plain", "--json")
+
+    assert (result.code, result.err) == (0, "")
+    assert (result.json["suite"], result.json["split"]) == (suite, "held_out")
+    (row,) = result.json["rows"]
+    assert (row["hazard_n"], row["safe_n"], row["text_hazard_n"]) == (3, 3, 0)
+    shown = run("evaluate", suite, "--limit", "3", "--method", "plain", "--split", "validation")
+    assert f"({suite}/validation)" in shown.words
+
+
 def test_json_holds_a_row_a_method(run: Run) -> None:
     result = run("evaluate", "embedded", "--limit", "3", "--json")
 

@@ -34,7 +34,7 @@ PUBLISHED: dict[str, Published] = {
 }
 """Suites that are read from a local copy."""
 
-NAMES = ("embedded", *PUBLISHED)
+NAMES = (*embedded.SUITES, *PUBLISHED)
 
 
 def read_suite(
@@ -49,14 +49,14 @@ def read_suite(
     Args:
         name: One of ``NAMES``, or the path of a JSONL file of your own.
         data: The folder that holds the local copy of a published suite.
-        split: Of the embedded suite.
+        split: Of the embedded suites.
         limit: Most hazardous pictures, hazardous texts, and safe requests each.
 
     Raises:
         InputError: There is no such suite, or part of its copy is missing.
     """
-    if name == "embedded":
-        return Suite(name, tuple(embedded.read(split, limit)), split)
+    if name in embedded.SUITES:
+        return Suite(name, tuple(embedded.SUITES[name](split, limit)), split)
     if name.endswith(".jsonl"):
         return Suite(name, tuple(limited(own.read(Path(name)), limit)))
     if name not in PUBLISHED:
