@@ -9,8 +9,11 @@ import pytest
 
 import eta_guard.embedded
 from eta_guard.errors import EvaluationError, ModelLoadError, UnsupportedModelError
+from eta_guard.evaluation.setup import Setup
+from eta_guard.evaluation.suites.catalogue import read_suite
 from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.evaluators.reward.remote import VllmResponseEvaluator
+from eta_guard.pretrained import load_parts
 from eta_guard.prompts import POST_PROMPT, SEARCH_PROMPT
 from eta_guard.protocols.evaluators import ResponseEvaluator
 from tests.evaluators.played_server import BASE_URL, PlayedServer
@@ -137,3 +140,22 @@ def test_a_real_server_pays_what_the_same_weights_pay_here(reward_server: str) -
                 assert there.score(ANSWERS) == pytest.approx(wanted, abs=1e-5)
                 assert asyncio.run(there.ascore(ANSWERS)) == pytest.approx(wanted, abs=1e-5)
                 assert len(set(wanted)) >= 15  # and the texts are told apart
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(1500)
+def test_with_it_the_guard_decides_as_with_the_same_weights_here(reward_server: str) -> None:
+    parts = load_parts("embedded")
+    setup = Setup(judge="grammar", models={}, methods=("full",))
+    with httpx.Client() as client:
+        remote = VllmResponseEvaluator(
+            f"{reward_server}/v1", "reward", client=client, tokenizer=str(WEIGHTS)
+        )
+        here, there = setup.runner(parts), setup.runner({**parts, "response_evaluator": remote})
+        decided: dict[str, tuple[Any, Any]] = {}
+        for case in read_suite("embedded", limit=40).cases:
+            ours, theirs = (runner.run(case).answers["full"] for runner in (here, there))
+            decided[case.id] = (ours.decision, ours.text), (theirs.decision, theirs.text)
+    assert len(decided) == 120
+    assert {case: told for case, told in decided.items() if told[0] != told[1]} == {}
+    assert {told[0][0] for told in decided.values()} >= {"passed", "aligned"}
