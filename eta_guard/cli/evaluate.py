@@ -78,6 +78,8 @@ def evaluate(
     model: options.Model = None,
     clip: options.Clip = None,
     reward: options.Reward = None,
+    image_evaluator: options.ImageEvaluators = None,
+    response_evaluator: options.ResponseEvaluators = None,
     device: options.Device = None,
     dtype: options.DtypeOption = None,
     policy: options.PolicyFile = None,
@@ -89,10 +91,11 @@ def evaluate(
     The embedded suite has 400 hazardous and 400 safe held-out pictures and 100 hazards that are
     named in the question alone; the grammar of the embedded world judges the answers.
     """
-    choice = ModelChoice(assembly, model, clip, reward, device, dtype)
+    further = (image_evaluator or (), response_evaluator or ())
+    choice = ModelChoice(assembly, model, clip, reward, device, dtype, *further)
     rules = read_policy(policy, settings, None)
     setup = suites.make_setup(choice, rules, suite, judge, method, win_tie, judge_template)
-    spread = suites.make_spread(choice, workers, ray)
+    spread = suites.make_spread(choice, workers, ray, rules)
     run = suites.make_run(setup, suite, data, split, limit, out, spread)
     finished(run)
     figures = run.figures()
@@ -103,8 +106,7 @@ def evaluate(
         return
     from eta_guard.cli.figures import tables
 
-    title = _title(figures["rows"][0], run)
-    for table in tables(title, figures["rows"], figures["comparisons"]):
+    for table in tables(_title(figures["rows"][0], run), figures):
         stdout().print(table)
     if choice.only_embedded:
         stdout().print(

@@ -15,6 +15,7 @@ from eta_guard import GuardPolicy
 from eta_guard.evaluation.cases import Suite, SuiteCase
 from eta_guard.evaluation.figures import paper, same_test
 from eta_guard.evaluation.figures.comparisons import comparison
+from eta_guard.evaluation.figures.evaluators import evaluators
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.page.cases import group_of
 from eta_guard.evaluation.page.write import write_report
@@ -69,6 +70,7 @@ def written(tmp_path: Path, suite: str = "embedded", **settings: Any) -> str:
         setup=setup,
         figures={
             "rows": [row(method, records()) for method in setup.methods],
+            "evaluators": evaluators(records(), setup.policy),
             "comparisons": [comparison("full:plain", compared)],
             "paper": same_test.beside(suite, setup, records()),
         },
