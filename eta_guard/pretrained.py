@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from eta_guard import embedded
 from eta_guard.errors import MissingWeightsError, ModelLoadError
+from eta_guard.further_evaluators import FurtherEvaluators
+from eta_guard.model_names import pinned
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator, Likeness, ResponseEvaluator
@@ -64,6 +66,9 @@ def load_parts(
     chat_model: str | Path | None = None,
     clip: str | Path | None = None,
     reward: str | Path | None = None,
+    image_evaluators: Sequence[str] = (),
+    response_evaluators: Sequence[str] = (),
+    policy: GuardPolicy | None = None,
     device: str | None = None,
     dtype: torch.dtype | None = None,
     progress: Callable[[str], None] = lambda what: None,
@@ -81,14 +86,24 @@ def load_parts(
             ``"llava-hf/llava-1.5-7b-hf@COMMIT"``.
         clip: Name and weights (``"ViT-L-14-336/openai"``) or directory of an open_clip model.
         reward: Name or directory of a reward model with one label; a name may pin a revision.
+        image_evaluators: Further ones, in the forms of ``further_evaluators.FORMS``.
+        response_evaluators: Likewise.
+        policy: Its ``response_threshold`` is what the text in pictures is held against, where the
+            assembly's response evaluator judges that; the default's without it.
         device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
-        dtype: Of chat model and reward model; each one's own default without it.
+        dtype: Of chat model, reward model and further evaluators; each one's own default without.
         progress: Is told what is being loaded.
 
+    Returns:
+        The parts; of a kind with further evaluators a list, the assembly's own first.
+
     Raises:
-        ModelLoadError: There is no such assembly, or weights are missing: all that are missing,
-            how to get them, and their licences.
+        ModelLoadError: There is no such assembly, a further evaluator's text has none of the forms,
+            or weights are missing: all that are missing of the assembly, or else of the further
+            evaluators, how to get them, and their licences.
+        UnsupportedModelError: A further evaluator cannot evaluate what it is named for.
     """
+    further = FurtherEvaluators.read(image_evaluators, response_evaluators)
     names = _names(assembly, chat_model=chat_model, clip=clip, reward=reward)
     loaders = _evaluator_loaders(names, device, dtype)
     loaders["engine"] = (
@@ -97,7 +112,18 @@ def load_parts(
             names["chat_model"], device, dtype, as_published=assembly in AS_PUBLISHED
         ),
     )
-    return cast(Parts, _load(loaders, names, progress))
+    parts = _load(loaders, names, progress)
+    images, responses = further.load(
+        parts["response_evaluator"],
+        (policy or GuardPolicy()).response_threshold,
+        device=device,
+        dtype=dtype,
+        progress=progress,
+    )
+    for part, more in (("image_evaluator", images), ("response_evaluator", responses)):
+        if more:
+            parts[part] = [parts[part], *more]
+    return cast(Parts, parts)
 
 
 def load_evaluators(
@@ -179,9 +205,9 @@ def load_chat_model(
     from eta_guard.engines.local.engine import LocalEngine
 
     as_published = as_published or name in AS_PUBLISHED
-    name, pinned = _pinned(ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name)
+    name, of_name = pinned(ASSEMBLIES[name]["chat_model"] if name in ASSEMBLIES else name)
     engine = LocalEngine.from_pretrained(
-        name, device=device, dtype=dtype, revision=revision or pinned
+        name, device=device, dtype=dtype, revision=revision or of_name
     )
     if as_published:
         _show_as_published(engine)
@@ -229,13 +255,5 @@ def _clip(name: str, device: str | None) -> ImageEvaluator:
 def _reward(name: str, device: str | None, dtype: torch.dtype | None) -> ResponseEvaluator:
     from eta_guard.evaluators.reward.load import load_response_evaluator
 
-    name, revision = _pinned(name)
+    name, revision = pinned(name)
     return load_response_evaluator(name, device=device, dtype=dtype, revision=revision)
-
-
-def _pinned(name: str) -> tuple[str, str | None]:
-    """A repository and the revision behind the ``@``; a directory's name is left alone."""
-    if Path(name).is_dir():
-        return name, None
-    repository, _, revision = name.partition("@")
-    return repository, revision or None

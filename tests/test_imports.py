@@ -23,7 +23,8 @@ BELOW: dict[str, set[str]] = {
     "embedded": {"leaves"},
     "graph": {"leaves", "nodes"},
     "checks": {"leaves", "nodes", "engines"},
-    "pretrained": {"leaves", "engines", "evaluators", "embedded"},
+    "further_evaluators": {"leaves", "evaluators"},
+    "pretrained": {"leaves", "engines", "evaluators", "embedded", "further_evaluators"},
     "local_vlm": {"leaves", "pretrained"},
     "guard": {"leaves", "graph", "checks", "pretrained"},
 }

@@ -29,6 +29,8 @@ def ask(
     model: options.Model = None,
     clip: options.Clip = None,
     reward: options.Reward = None,
+    image_evaluator: options.ImageEvaluators = None,
+    response_evaluator: options.ResponseEvaluators = None,
     device: options.Device = None,
     dtype: options.DtypeOption = None,
     policy: options.PolicyFile = None,
@@ -45,7 +47,8 @@ def ask(
 
     rules = read_policy(policy, settings, seed, record_rejected=True)
     message, pixels = read_request(image, question)
-    choice = ModelChoice(assembly, model, clip, reward, device, dtype)
+    further = (image_evaluator or (), response_evaluator or ())
+    choice = ModelChoice(assembly, model, clip, reward, device, dtype, *further)
 
     from eta_guard.cli.loading import load_guard
 

@@ -58,16 +58,19 @@ def calibrate(
     model: options.Model = None,
     clip: options.Clip = None,
     reward: options.Reward = None,
+    image_evaluator: options.ImageEvaluators = None,
+    response_evaluator: options.ResponseEvaluators = None,
     device: options.Device = None,
     dtype: options.DtypeOption = None,
     policy: options.PolicyFile = None,
     settings: options.Settings = None,
     json: options.Json = False,
 ) -> None:
-    """Choose both thresholds on labelled cases: a suite, or your own .jsonl file.
+    """Choose the thresholds on labelled cases: a suite, or your own .jsonl file.
 
-    Each case is answered once by the plain model and scored by both evaluators; the judge says
-    which plain answers are unsafe. Confirm the result on cases that it was not chosen on:
+    Each case is answered once by the plain model and scored by all evaluators; the judge says
+    which plain answers are unsafe. Several evaluators of a kind share the target, since any of them
+    flags. Confirm the result on cases that it was not chosen on:
     eta-guard evaluate --policy FILE.
     """
     from eta_guard.errors import InputError
@@ -82,16 +85,17 @@ def calibrate(
     target = Target(max_false_alarm, max_missed)
     if max_false_alarm is None and max_missed is None:
         target = Target(max_false_alarm=0.02)
-    choice = ModelChoice(assembly, model, clip, reward, device, dtype)
+    further = (image_evaluator or (), response_evaluator or ())
+    choice = ModelChoice(assembly, model, clip, reward, device, dtype, *further)
     rules = read_policy(policy, settings, None)
     setup = suites.make_setup(choice, rules, suite, judge, methods=("plain",))
-    spread = suites.make_spread(choice, workers)
+    spread = suites.make_spread(choice, workers, policy=rules)
     run = suites.make_run(setup, suite, data, split, limit, out, spread)
     found = choose(finished(run), target, rules)
     if save is not None:
         _save(save, found, suite)
     if json:
-        told = {"image_threshold", "response_threshold"}
+        told = {"image_threshold", "response_threshold", "thresholds"}
         print_json(
             {"suite": suite, **found.figures, "policy": found.policy.model_dump(include=told)}
         )
@@ -119,41 +123,71 @@ def _advise(save: Path | None) -> None:
 
 
 def _tables(found: Calibration) -> Iterator[Table]:
-    from rich.table import Table
+    from eta_guard.cli.figures import KINDS, agreement
 
     figures = found.figures
-    for name, what in (("image", "Image evaluator"), ("response", "Response evaluator")):
-        told = figures[name]
-        low, high = told["area_ci"]
-        table = Table(
-            title=f"{what}: {told['unsafe_n']} unsafe, {told['safe_n']} safe; area under the ROC"
-            f" curve {told['area']:.3f} ({low:.3f}–{high:.3f})",
-            title_justify="left",
-        )
-        table.add_column("threshold")
-        for heading in ("value", "false alarms, %", "missed, %"):
-            table.add_column(heading, justify="right")
-        table.add_row("chosen", *_cells(told["chosen"]))
-        table.add_row("before", *_cells(told["before"]))
-        for point in told["points"]:
-            table.add_row(f"≤ {100 * point['max_false_alarm']:g} % alarms", *_cells(point))
-        yield table
+    for kind, each in figures["evaluators"].items():
+        for name, told in each.items():
+            yield _evaluator(f"{KINDS[kind]} {name}" if len(each) > 1 else KINDS[kind], told)
+        if len(each) > 1:
+            yield _union(kind, figures["together"][kind])
+            yield agreement(kind, figures["agreement"][kind])
     yield _pair(figures)
 
 
-def _cells(point: dict[str, Any]) -> tuple[str, str, str]:
-    from eta_guard.cli.figures import shown
+def _evaluator(what: str, told: dict[str, Any]) -> Table:
+    from rich.table import Table
 
-    errors = (
-        shown(point[name], point[f"{name}_ci"], scale=100, digits=1)
-        for name in ("false_alarm", "missed")
+    low, high = told["area_ci"]
+    table = Table(
+        title=f"{what}: {told['unsafe_n']} unsafe, {told['safe_n']} safe; area under the ROC"
+        f" curve {told['area']:.3f} ({low:.3f}–{high:.3f})",
+        title_justify="left",
     )
+    table.add_column("threshold")
+    for heading in ("value", "false alarms, %", "missed, %"):
+        table.add_column(heading, justify="right")
+    table.add_row("chosen", *_cells(told["chosen"]))
+    table.add_row("before", *_cells(told["before"]))
+    for point in told["points"]:
+        table.add_row(f"≤ {100 * point['max_false_alarm']:g} % alarms", *_cells(point))
+    return table
+
+
+def _union(kind: str, told: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    from eta_guard.cli.figures import KINDS
+
+    table = Table(
+        title=f"{KINDS[kind]}s together: what any of them flags",
+        caption=f"Without {told['chosen']['unscored_n']} cases that lack a score (these count as"
+        " flagged).",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("thresholds")
+    for heading in ("false alarms, %", "missed, %"):
+        table.add_column(heading, justify="right")
+    for name, errors in told.items():
+        table.add_row(name, *_errors(errors))
+    return table
+
+
+def _cells(point: dict[str, Any]) -> Iterator[str]:
     value = f"{point['threshold']:.4f}"
     if "threshold_ci" in point:
         low, high = point["threshold_ci"]
         value += f"\n{low:.4f} to {high:.4f}"
-    false_alarm, missed = errors
-    return value, false_alarm, missed
+    yield value
+    yield from _errors(point)
+
+
+def _errors(point: dict[str, Any]) -> Iterator[str]:
+    from eta_guard.cli.figures import shown
+
+    for name in ("false_alarm", "missed"):
+        yield shown(point[name], point[f"{name}_ci"], scale=100, digits=1)
 
 
 def _pair(figures: dict[str, Any]) -> Table:
@@ -161,8 +195,9 @@ def _pair(figures: dict[str, Any]) -> Table:
 
     from eta_guard.cli.figures import shown
 
+    several = any(len(each) > 1 for each in figures["evaluators"].values())
     table = Table(
-        title="The two together, in %; with 95 % intervals",
+        title=f"{'Both kinds' if several else 'The two'} together, in %; with 95 % intervals",
         caption=f"Unjudged answers {figures['unjudged_n']}, cases without a score"
         f" {figures['unscored_n']} (these count as flagged).",
         title_justify="left",

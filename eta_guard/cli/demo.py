@@ -28,6 +28,8 @@ def demo(
     model: options.Model = None,
     clip: options.Clip = None,
     reward: options.Reward = None,
+    image_evaluator: options.ImageEvaluators = None,
+    response_evaluator: options.ResponseEvaluators = None,
     device: options.Device = None,
     dtype: options.DtypeOption = None,
     policy: options.PolicyFile = None,
@@ -43,7 +45,8 @@ def demo(
     that the embedded models' wording gives away as unsafe.
     """
     rules = read_policy(policy, settings, seed).updated({"record_rejected": True})
-    choice = ModelChoice(assembly, model, clip, reward, device, dtype)
+    further = (image_evaluator or (), response_evaluator or ())
+    choice = ModelChoice(assembly, model, clip, reward, device, dtype, *further)
 
     from eta_guard import embedded
 

@@ -78,6 +78,8 @@ def evaluate(
     model: options.Model = None,
     clip: options.Clip = None,
     reward: options.Reward = None,
+    image_evaluator: options.ImageEvaluators = None,
+    response_evaluator: options.ResponseEvaluators = None,
     device: options.Device = None,
     dtype: options.DtypeOption = None,
     policy: options.PolicyFile = None,
@@ -91,10 +93,11 @@ def evaluate(
     embedded-paired sets a harmless twin beside each of those hazards, embedded-hard has 350 such
     pairs of pictures that are hard to read.
     """
-    choice = ModelChoice(assembly, model, clip, reward, device, dtype)
+    further = (image_evaluator or (), response_evaluator or ())
+    choice = ModelChoice(assembly, model, clip, reward, device, dtype, *further)
     rules = read_policy(policy, settings, None)
     setup = suites.make_setup(choice, rules, suite, judge, method, win_tie, judge_template)
-    spread = suites.make_spread(choice, workers, ray)
+    spread = suites.make_spread(choice, workers, ray, rules)
     run = suites.make_run(setup, suite, data, split, limit, out, spread)
     finished(run)
     figures = run.figures()
@@ -105,8 +108,7 @@ def evaluate(
         return
     from eta_guard.cli.figures import tables
 
-    title = _title(figures["rows"][0], run)
-    for table in tables(title, figures["rows"], figures["comparisons"]):
+    for table in tables(_title(figures["rows"][0], run), figures):
         stdout().print(table)
     if choice.only_embedded:
         stdout().print(

@@ -32,8 +32,15 @@ COST = {
 }
 
 
-def tables(title: str, rows: Sequence[Row], comparisons: Sequence[Row]) -> Iterator[Table]:
-    """Yields the tables; what nothing was asked for is left out."""
+KINDS = {"image": "Image evaluator", "response": "Response evaluator"}
+
+UNION = "any of them"
+"""The row of several evaluators together."""
+
+
+def tables(title: str, figures: Mapping[str, Any]) -> Iterator[Table]:
+    """Yields the tables of ``EvaluationRun.figures``; what nothing was asked for is left out."""
+    rows, comparisons = figures["rows"], figures["comparisons"]
     first = rows[0]
     if first["hazard_n"] or first["text_hazard_n"]:
         yield _table(f"{title}\nOf hazards, in %", HAZARDS, rows, 100, 1)
@@ -46,6 +53,52 @@ def tables(title: str, rows: Sequence[Row], comparisons: Sequence[Row]) -> Itera
     yield cost
     if comparisons:
         yield _wins(comparisons)
+    for kind, found in figures["evaluators"].items():
+        yield _evaluators(kind, found)
+        if found["agreement"]:
+            yield agreement(kind, found["agreement"])
+
+
+def agreement(kind: str, rows: Sequence[Row]) -> Table:
+    """How often each two evaluators of a kind flag the same cases."""
+    table = Table(
+        title=f"{KINDS[kind]}s: who flags what, in cases that all have scored",
+        title_justify="left",
+    )
+    table.add_column("first\nsecond", overflow="fold")
+    table.add_column("cases")
+    for heading in ("both", "only first", "only second", "neither"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        names = f"{row['first']}\n{row['second']}"
+        counts = zip(row["unsafe"].values(), row["safe"].values(), strict=True)
+        table.add_row(names, "unsafe\nsafe", *(f"{unsafe}\n{safe}" for unsafe, safe in counts))
+    return table
+
+
+def _evaluators(kind: str, found: Mapping[str, Any]) -> Table:
+    both = found["together"]
+    what = "pictures" if kind == "image" else "plain answers"
+    table = Table(
+        title=f"{KINDS[kind]}{'s' if len(found['each']) > 1 else ''}:"
+        f" {both['flagged_unsafe_n']} unsafe and {both['flagged_safe_n']} safe {what}",
+        title_justify="left",
+    )
+    table.add_column("evaluator", overflow="fold")
+    for heading in ("threshold", "area under ROC", "unsafe flagged, %", "safe flagged, %"):
+        table.add_column(heading, justify="right")
+    for name, row in found["each"].items():
+        sign = "≥" if row["unsafe"] == "above" else "≤"
+        area = shown(row["area"], row["area_ci"], scale=1, digits=3)
+        table.add_row(name, f"{sign} {row['threshold']:.4g}", area, *_flagged(row))
+    if len(found["each"]) > 1:
+        table.add_row(UNION, "", "", *_flagged(both))
+    return table
+
+
+def _flagged(row: Row) -> Iterator[str]:
+    for name in ("flagged_unsafe", "flagged_safe"):
+        yield shown(row[name], row[f"{name}_ci"], scale=100, digits=1)
 
 
 def _table(

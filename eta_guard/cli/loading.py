@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
 
 def load_guard(choice: ModelChoice, policy: GuardPolicy) -> EtaGuard:
-    """Loads three models and puts the guard around them.
+    """Loads the models and puts the guard around them.
 
     Raises:
         ModelLoadError: Weights are missing, or there is no such device.
     """
-    parts = load_models(choice)
+    parts = load_models(choice, policy)
     from eta_guard.guard import EtaGuard
 
     return EtaGuard(**parts, policy=policy)
 
 
-def load_models(choice: ModelChoice) -> pretrained.Parts:
-    """Loads three models, and says on stderr which one it is at.
+def load_models(choice: ModelChoice, policy: GuardPolicy | None = None) -> pretrained.Parts:
+    """Loads the models, and says on stderr which one it is at.
+
+    Args:
+        choice: Which.
+        policy: See ``load_parts``.
 
     Raises:
         ModelLoadError: Weights are missing, or there is no such device.
@@ -39,7 +43,7 @@ def load_models(choice: ModelChoice) -> pretrained.Parts:
         from eta_guard.loading import silence_libraries
 
         silence_libraries()
-        if choice.only_embedded:
+        if choice.only_embedded and not choice.further:
             import torch
 
             # These are so small that a second thread costs more than it computes.
@@ -49,6 +53,9 @@ def load_models(choice: ModelChoice) -> pretrained.Parts:
             chat_model=choice.chat_model,
             clip=choice.clip,
             reward=choice.reward,
+            image_evaluators=choice.image_evaluators,
+            response_evaluators=choice.response_evaluators,
+            policy=policy,
             device=checked_device(choice.device),
             dtype=torch_dtype(choice.dtype),
             progress=lambda what: say(_shortened(what)),

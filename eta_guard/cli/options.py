@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from eta_guard.errors import PolicyError
+from eta_guard.further_evaluators import FORMS
 
 if TYPE_CHECKING:
     from eta_guard.policy import GuardPolicy
@@ -48,6 +49,25 @@ Reward = Annotated[
     str | None,
     typer.Option(help="Another reward model: a name or a directory.", rich_help_panel=MODELS),
 ]
+ImageEvaluators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image-evaluator",
+        metavar="SPEC",
+        help=f"A further evaluator of pictures: {FORMS['image']}. What any evaluator flags is"
+        " flagged. May be given again.",
+        rich_help_panel=MODELS,
+    ),
+]
+ResponseEvaluators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--response-evaluator",
+        metavar="SPEC",
+        help=f"A further evaluator of answers: {FORMS['response']}. May be given again.",
+        rich_help_panel=MODELS,
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -57,7 +77,11 @@ Device = Annotated[
 ]
 DtypeOption = Annotated[
     Dtype | None,
-    typer.Option("--dtype", help="Of chat and reward model.", rich_help_panel=MODELS),
+    typer.Option(
+        "--dtype",
+        help="Of chat and reward model, and of further evaluators.",
+        rich_help_panel=MODELS,
+    ),
 ]
 PolicyFile = Annotated[
     Path | None,
@@ -96,11 +120,18 @@ class ModelChoice:
     reward: str | None = None
     device: str | None = None
     dtype: Dtype | None = None
+    image_evaluators: Sequence[str] = ()
+    response_evaluators: Sequence[str] = ()
 
     @property
     def only_embedded(self) -> bool:
-        """Whether all three models are those that ship with the package."""
+        """Whether the assembly's three models are those that ship with the package."""
         return self.assembly == "embedded" and not (self.chat_model or self.clip or self.reward)
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """All evaluators beside the assembly's."""
+        return (*self.image_evaluators, *self.response_evaluators)
 
 
 def read_policy(

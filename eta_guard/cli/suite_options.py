@@ -111,6 +111,8 @@ def make_setup(
         judge=judge or "grammar",
         policy=policy,
         models=models,
+        image_evaluators=tuple(choice.image_evaluators),
+        response_evaluators=tuple(choice.response_evaluators),
         methods=tuple(dict.fromkeys(methods or (STANDARD if choice.chat_model else METHODS))),
         comparisons=tuple((first, second) for first, second in pairs),
         judge_template=judge_template,
@@ -135,7 +137,12 @@ def make_run(
     return EvaluationRun(read, setup, out=out, spread=spread)
 
 
-def make_spread(choice: ModelChoice, workers: int | None, ray: str | None = None) -> Spread:
+def make_spread(
+    choice: ModelChoice,
+    workers: int | None,
+    ray: str | None = None,
+    policy: GuardPolicy | None = None,
+) -> Spread:
     """Where the cases are asked.
 
     Args:
@@ -143,11 +150,12 @@ def make_spread(choice: ModelChoice, workers: int | None, ray: str | None = None
         workers: How many processes. Without a wish, two of Ray's; of the small models one a core;
             of others one.
         ray: Address of a Ray cluster; None without Ray.
+        policy: That of the run.
     """
     from eta_guard.cli.loading import load_models
     from eta_guard.evaluation import Automatic, Here, Processes, RayWorkers
 
-    load = partial(load_models, choice)
+    load = partial(load_models, choice, policy)
     if ray is not None:
         return RayWorkers(ray, workers or 2)
     if workers is None:

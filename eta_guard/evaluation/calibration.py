@@ -1,21 +1,21 @@
-"""Chooses both thresholds from labelled cases, and tells what the pair will do together."""
+"""Chooses all thresholds from labelled cases, and tells what they will do together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from eta_guard.errors import InputError
-from eta_guard.evaluation import roc
-from eta_guard.evaluation.intervals import RESAMPLES, Interval, Rate, bootstrap
+from eta_guard.evaluation import joint, roc
+from eta_guard.evaluation.agreement import agreement, together
+from eta_guard.evaluation.figures.operating_points import operating_points
+from eta_guard.evaluation.findings import KINDS, Kind, KnownEvaluator, Scores, flagged
+from eta_guard.evaluation.intervals import RESAMPLES, Interval, Rate
 from eta_guard.evaluation.records import CaseRecord
 from eta_guard.policy import GuardPolicy
-
-LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""False alarms at which operating points are told."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,24 @@ class Target:
     """What the thresholds are to keep to; one of the two is given."""
 
     max_false_alarm: float | None = None
-    """Largest share of safe requests that either evaluator may flag. The guard aligns only what
-    both flag, so that the pair flags no more."""
+    """Largest share of safe requests that the evaluators of either kind may flag. The guard aligns
+    only what both kinds flag, so that all together flag no more."""
     max_missed: float | None = None
-    """Largest share of hazards that the pair may miss. It misses what either misses, so that each
+    """Largest share of hazards that may be missed. What either kind misses is missed, so that each
     may miss half of it."""
 
-    def threshold(self, cases: roc.Labelled) -> float:
-        """The threshold of one evaluator, on a scale on which higher is less safe."""
+    def thresholds(self, each: Sequence[roc.Labelled]) -> list[float]:
+        """The thresholds of the evaluators of one kind, any of which may flag.
+
+        Args:
+            each: The same cases under each, on scales on which higher is less safe.
+        """
         half = None if self.max_missed is None else self.max_missed / 2
-        return roc.choose(cases, max_false_alarm=self.max_false_alarm, max_missed=half)
+        return joint.choose(each, max_false_alarm=self.max_false_alarm, max_missed=half)
+
+    def of_two(self, first: float, second: float) -> float:
+        """Of two thresholds, higher being safer, the one that keeps to what both keep to."""
+        return max(first, second) if self.max_missed is None else min(first, second)
 
 
 @dataclass(frozen=True)
@@ -41,117 +49,89 @@ class Calibration:
 
     policy: GuardPolicy
     figures: dict[str, Any]
+    """``evaluators``, ``together`` (any of a kind flags) and ``agreement`` are by kind, ``"image"``
+    and ``"response"``. Where there is one evaluator of a kind, its figures stand under the kind's
+    name as well. ``pair`` is both kinds together, under the chosen policy and before."""
 
 
 def calibrate(records: Sequence[CaseRecord], target: Target, policy: GuardPolicy) -> Calibration:
     """Chooses the thresholds.
 
+    Of several evaluators of a kind any flags; ``joint`` says how they share the target. One that
+    evaluates both pictures and answers has one threshold for both: that which keeps both within the
+    target.
+
     Args:
-        records: Labelled cases with both scores. The image evaluator is to tell hazardous pictures
-            from safe ones; the response evaluator, plain answers that were judged unsafe from the
+        records: Labelled cases with all scores. The image evaluators are to tell hazardous pictures
+            from safe ones; the response evaluators, plain answers that were judged unsafe from the
             rest (unjudged ones are left out, and counted).
         target: Which error to limit.
         policy: What else the policy is to say, and the thresholds to compare with.
 
+    Returns:
+        A policy whose ``image_threshold`` and ``response_threshold`` are those of the first
+        evaluator of the kind that has no threshold of its own; all others' are in ``thresholds``.
+
     Raises:
         InputError: There are no cases of one kind, or none that have a score.
     """
-    images, responses = image_cases(records), response_cases(records)
-    _require(images, "pictures", "hazardous and safe pictures")
+    kinds: dict[Kind, Scores] = {kind: Scores.of(records, kind) for kind in KINDS}
+    _require(kinds["image"], "pictures", "hazardous and safe pictures")
     _require(
-        responses, "plain answers", "plain answers that are judged unsafe and ones that are not"
+        kinds["response"],
+        "plain answers",
+        "plain answers that are judged unsafe and ones that are not",
     )
-    chosen = policy.updated(
-        {
-            "image_threshold": min(max(target.threshold(images), 0.0), 1.0),
-            "response_threshold": -target.threshold(responses),
-        }
-    )
-    figures = {
+    chosen = _policy(kinds, target, policy)
+    told = {kind: _evaluators(kinds[kind], target, chosen, policy) for kind in KINDS}
+    figures: dict[str, Any] = {
         "cases": len(records),
         "unjudged_n": sum(r.answers["plain"].judgement.outcome == "unjudged" for r in records),
         "unscored_n": sum(_unscored(record) for record in records),
         "target": {"max_false_alarm": target.max_false_alarm, "max_missed": target.max_missed},
-        "image": evaluator(images, chosen.image_threshold, policy.image_threshold, target),
-        "response": evaluator(
-            responses, chosen.response_threshold, policy.response_threshold, target, sign=-1.0
-        ),
+        **{kind: next(iter(each.values())) for kind, each in told.items() if len(each) == 1},
+        "evaluators": told,
+        "together": {
+            kind: {"chosen": together(found, chosen), "before": together(found, policy)}
+            for kind, found in kinds.items()
+        },
+        "agreement": {kind: agreement(found, chosen) for kind, found in kinds.items()},
         "pair": pair(records, chosen),
         "pair_before": pair(records, policy),
     }
     return Calibration(chosen, figures)
 
 
-def image_cases(records: Sequence[CaseRecord]) -> roc.Labelled:
-    """Scores of pictures, and whether they are hazardous."""
-    found = [
-        (record.image.score, record.hazardous)
-        for record in records
-        if record.image is not None and record.image.score is not None
-    ]
-    return _labelled(found)
-
-
-def response_cases(records: Sequence[CaseRecord]) -> roc.Labelled:
-    """Scores of plain answers, turned over so that higher is less safe."""
-    found = [
-        (-record.response.score, record.answers["plain"].judgement.outcome == "unsafe")
-        for record in records
-        if record.response.score is not None
-        and record.answers["plain"].judgement.outcome != "unjudged"
-    ]
-    return _labelled(found)
-
-
-def evaluator(
-    cases: roc.Labelled, chosen: float, before: float, target: Target, *, sign: float = 1.0
-) -> dict[str, Any]:
-    """ROC, operating points and the chosen threshold of one evaluator.
+def image_cases(records: Sequence[CaseRecord], name: str | None = None) -> roc.Labelled:
+    """Scores of pictures, turned so that higher is less safe, and whether they are hazardous.
 
     Args:
-        cases: On a scale on which higher is less safe.
-        chosen: The threshold, on the evaluator's own scale.
-        before: The one that is compared with it, on the same.
-        target: How it was chosen.
-        sign: Turns one scale into the other.
+        records: With or without pictures.
+        name: Of the image evaluator; the first without it.
     """
-    line = roc.curve(cases)
-    return {
-        "unsafe_n": int(cases.unsafe.sum()),
-        "safe_n": int((~cases.unsafe).sum()),
-        "area": roc.area(cases),
-        "area_ci": roc.area_interval(cases),
-        "chosen": {
-            **_point(cases, chosen, sign),
-            "threshold_ci": _threshold_interval(cases, target, sign),
-        },
-        "before": _point(cases, before, sign),
-        "points": [
-            {
-                "max_false_alarm": limit,
-                **_point(cases, sign * roc.choose(cases, max_false_alarm=limit), sign),
-            }
-            for limit in LIMITS
-        ],
-        "roc": {
-            "threshold": (sign * line.thresholds).tolist(),
-            "false_alarm": line.false_alarm.tolist(),
-            "missed": line.missed.tolist(),
-        },
-    }
+    return _cases(records, "image", name)
+
+
+def response_cases(records: Sequence[CaseRecord], name: str | None = None) -> roc.Labelled:
+    """Scores of plain answers, turned so that higher is less safe, and whether they are unsafe.
+
+    Args:
+        records: Those whose answers could not be judged are left out.
+        name: Of the response evaluator; the first without it.
+    """
+    return _cases(records, "response", name)
 
 
 def pair(records: Sequence[CaseRecord], policy: GuardPolicy) -> dict[str, Any]:
-    """What the two evaluators do together: a request is aligned if both flag it.
+    """What both kinds of evaluators do together: a request is aligned if both flag it.
 
-    Without an image the response evaluator decides alone. What has no score is flagged.
+    A kind flags what any of its evaluators flags. Without an image the response evaluators decide
+    alone. What has no score is flagged.
     """
     unsafe, safe, calls = [], [], []
     for record in records:
-        image = record.image
-        seen = image is None or image.score is None or image.score >= policy.image_threshold
-        score = record.response.score
-        aligned = seen and (score is None or score <= policy.response_threshold)
+        seen = record.image is None or flagged(record, "image", policy)
+        aligned = seen and flagged(record, "response", policy)
         if not record.hazardous:
             safe.append(aligned)
             calls.append(seen)
@@ -168,44 +148,77 @@ def pair(records: Sequence[CaseRecord], policy: GuardPolicy) -> dict[str, Any]:
     return told
 
 
-def _point(cases: roc.Labelled, threshold: float, sign: float) -> dict[str, Any]:
-    false_alarm, missed = roc.errors(cases, sign * threshold)
-    flagged = cases.scores >= sign * threshold
+def _policy(kinds: Mapping[Kind, Scores], target: Target, policy: GuardPolicy) -> GuardPolicy:
+    fields: dict[str, Any] = {}
+    named: dict[str, float] = {}
+    for kind, found in kinds.items():
+        papers = _has_the_policys(found, policy)
+        chosen = target.thresholds(_each(found.scored_by_all()))
+        for one, threshold in zip(found.evaluators, chosen, strict=True):
+            if one is papers:
+                own = one.sign * threshold
+                # The policy's image threshold is of clipped cosines.
+                fields[f"{kind}_threshold"] = own if kind == "response" else min(max(own, 0.0), 1.0)
+                continue
+            if one.name in named:
+                threshold = target.of_two(threshold, one.sign * named[one.name])
+            named[one.name] = one.sign * threshold
+    if named:
+        fields["thresholds"] = {**policy.thresholds, **named}
+    return policy.updated(fields)
+
+
+def _has_the_policys(found: Scores, policy: GuardPolicy) -> KnownEvaluator | None:
+    """The evaluator whose threshold is the policy's of its kind."""
+    without = [one for one in found.evaluators if one.own is None]
+    return next((one for one in without if one.name not in policy.thresholds), None)
+
+
+def _evaluators(
+    found: Scores, target: Target, chosen: GuardPolicy, before: GuardPolicy
+) -> dict[str, Any]:
+    intervals = _threshold_intervals(found.scored_by_all(), target)
     return {
-        "threshold": threshold,
-        "false_alarm": false_alarm,
-        "false_alarm_ci": _share(flagged[~cases.unsafe]),
-        "missed": missed,
-        "missed_ci": _share(~flagged[cases.unsafe]),
+        one.name: operating_points(
+            found.alone(place),
+            one.limit(chosen).threshold,
+            one.limit(before).threshold,
+            intervals[place],
+            sign=one.sign,
+        )
+        for place, one in enumerate(found.evaluators)
     }
 
 
-def _share(hits: roc.Bools) -> Interval:
-    """The bootstrap's interval, widened to Wilson's: without errors the bootstrap has no doubts."""
-    found = hits.astype(np.float64)
-    low, high = bootstrap(len(found), lambda rows: found[rows].mean(axis=-1))
-    least, most = Rate(int(hits.sum()), len(hits)).interval or (low, high)
-    return min(low, least), max(high, most)
+def _each(found: Scores) -> list[roc.Labelled]:
+    return [found.alone(place) for place in range(len(found.evaluators))]
 
 
-def _threshold_interval(cases: roc.Labelled, target: Target, sign: float) -> Interval:
-    """Where the threshold would have come to lie on resampled cases."""
+def _cases(records: Sequence[CaseRecord], kind: Kind, name: str | None) -> roc.Labelled:
+    found = Scores.of(records, kind)
+    names = [one.name for one in found.evaluators]
+    if name is None and names:
+        return found.alone(0)
+    if name not in names:
+        return roc.Labelled(np.empty(0), np.empty(0, dtype=bool))
+    return found.alone(names.index(name))
+
+
+def _threshold_intervals(found: Scores, target: Target) -> list[Interval]:
+    """Where the thresholds would have come to lie on resampled cases."""
     rng = np.random.default_rng(0)
-    found = [sign * target.threshold(cases.resampled(rng)) for _ in range(RESAMPLES // 5)]
-    low, high = np.percentile(found, [2.5, 97.5])
-    return float(low), float(high)
+    each, signs = _each(found), [one.sign for one in found.evaluators]
+    drawn = [target.thresholds(joint.resampled(each, rng)) for _ in range(RESAMPLES // 5)]
+    lows, highs = np.percentile(np.multiply(drawn, signs), [2.5, 97.5], axis=0)
+    return [(float(low), float(high)) for low, high in zip(lows, highs, strict=True)]
 
 
-def _labelled(found: Sequence[tuple[float, bool]]) -> roc.Labelled:
-    scores = np.array([score for score, _ in found], dtype=np.float64)
-    return roc.Labelled(scores, np.array([unsafe for _, unsafe in found], dtype=bool))
-
-
-def _require(cases: roc.Labelled, what: str, both: str) -> None:
-    if not cases.both:
+def _require(found: Scores, what: str, both: str) -> None:
+    unsafe = found.scored_by_all().unsafe
+    if unsafe.all() or not unsafe.any():
         raise InputError(
-            f"There are {cases.unsafe.sum()} unsafe and {(~cases.unsafe).sum()} safe {what} with a"
-            " score.",
+            f"There are {unsafe.sum()} unsafe and {(~unsafe).sum()} safe {what} with a score"
+            f"{' of every evaluator' if len(found.evaluators) > 1 else ''}.",
             hint=f"Calibrate on cases with {both}.",
         )
 

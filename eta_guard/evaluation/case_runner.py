@@ -60,7 +60,7 @@ class CaseRunner:
         drawn = {name: method_named(name)(trial) for name in names}
         # Methods that let the plain answer pass share its judgement and its score.
         judged: Callable[[str], Judgement] = cache(lambda text: self.judge(case, text))
-        scored: Callable[[str], float | None] = cache(lambda text: trial.score(text).score)
+        scored: Callable[[str], float | None] = cache(trial.reward)
         return CaseRecord(
             id=case.id,
             question=case.question,
@@ -77,6 +77,11 @@ class CaseRunner:
             models={
                 "chat_model": self.parts["engine"].fingerprint,
                 **trial.panel.models,
+            },
+            thresholds={
+                one.name: one.threshold
+                for one in (*trial.panel.images, *trial.panel.responses)
+                if one.threshold is not None
             },
         )
 

@@ -91,3 +91,14 @@ def bootstrap(n: int, figure: Callable[[NDArray[np.intp]], Floats], seed: int = 
     rows = np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))
     low, high = np.nanpercentile(figure(rows), [2.5, 97.5])
     return float(low), float(high)
+
+
+def share_interval(hits: NDArray[np.bool_]) -> Interval:
+    """The bootstrap's interval of a share, widened to Wilson's.
+
+    Without a single hit, or a single miss, the bootstrap would have no doubts.
+    """
+    found = hits.astype(np.float64)
+    low, high = bootstrap(len(found), lambda rows: found[rows].mean(axis=-1))
+    least, most = Rate(int(hits.sum()), len(hits)).interval or (low, high)
+    return min(low, least), max(high, most)

@@ -24,7 +24,8 @@ class Answer(_Record):
     judgement: Judgement
     """Of ``text``."""
     reward: float | None
-    """The response evaluator's score of what is shown; None where it has none."""
+    """The score of what is shown by the response evaluator that ranks candidates; None where it
+    has none."""
     decision: Decision | None = None
     """None where there is no guard."""
     route: tuple[str, ...] = ()
@@ -69,6 +70,8 @@ class CaseRecord(_Record):
     """``"method:other"`` → how the first did against the second."""
     models: dict[str, str] = {}
     """Fingerprints of chat model, image evaluator and response evaluator."""
+    thresholds: dict[str, float] = {}
+    """The evaluators' own thresholds, by name; those that have none go by the policy's two."""
 
     @property
     def hazardous_picture(self) -> bool:

@@ -27,10 +27,14 @@ class Labelled:
         """Whether there are cases of either kind."""
         return bool(self.unsafe.any() and (~self.unsafe).any())
 
-    def resampled(self, rng: np.random.Generator) -> Labelled:
-        """As many unsafe and as many safe cases, drawn with replacement."""
+    def rows(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Places of as many unsafe and as many safe cases, drawn with replacement."""
         places = [np.flatnonzero(self.unsafe), np.flatnonzero(~self.unsafe)]
-        rows = np.concatenate([rng.choice(some, size=len(some)) for some in places])
+        return np.concatenate([rng.choice(some, size=len(some)) for some in places])
+
+    def resampled(self, rng: np.random.Generator) -> Labelled:
+        """The cases at such places."""
+        rows = self.rows(rng)
         return Labelled(self.scores[rows], self.unsafe[rows])
 
 

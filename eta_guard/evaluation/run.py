@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eta_guard.evaluation.figures import same_test
 from eta_guard.evaluation.figures.comparisons import comparison
+from eta_guard.evaluation.figures.evaluators import evaluators
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.results import ResultsFile
 from eta_guard.evaluation.spread.here import Here
@@ -115,8 +116,9 @@ class EvaluationRun:
         """What ``eta-guard evaluate --json`` prints; asks what is missing.
 
         Returns:
-            ``rows``, the figures of a method each; ``comparisons``, win-tie rates; and ``paper``,
-            the published figures, with what differs.
+            ``rows``, the figures of a method each; ``evaluators``, what each evaluator flags, alone
+            and together; ``comparisons``, win-tie rates; and ``paper``, the published figures, with
+            what differs.
         """
         records = self.finish()
         return {
@@ -124,6 +126,7 @@ class EvaluationRun:
             "split": self.suite.split,
             "judge": self.setup.judge_name,
             "rows": [row(name, records) for name in self.setup.methods],
+            "evaluators": evaluators(records, self.setup.policy),
             "comparisons": [comparison(":".join(p), records) for p in self.setup.comparisons],
             "paper": same_test.beside(self.suite.name, self.setup, records),
         }

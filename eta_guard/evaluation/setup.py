@@ -15,6 +15,7 @@ from eta_guard.evaluation.case_runner import CaseRunner
 from eta_guard.evaluation.judges.choose import load_judge, load_model
 from eta_guard.evaluation.judges.protocol import Judge
 from eta_guard.evaluation.methods.catalogue import STANDARD, method_named
+from eta_guard.further_evaluators import FurtherEvaluators
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
 
@@ -27,6 +28,7 @@ class Setup:
 
     Raises:
         InputError: There is no such method, or nobody to compare two answers.
+        ModelLoadError: A further evaluator's text has none of the forms.
     """
 
     judge: str | Judge
@@ -36,6 +38,10 @@ class Setup:
     """Thresholds, prompts and search of the guarded methods."""
     models: Mapping[str, str | None] = field(default_factory=lambda: dict(EMBEDDED))
     """``assembly``, ``chat_model``, ``clip``, ``reward``, ``dtype``: names, directories."""
+    image_evaluators: tuple[str, ...] = ()
+    """Further ones beside ``clip``, in the forms of ``further_evaluators.FORMS``."""
+    response_evaluators: tuple[str, ...] = ()
+    """Further ones beside ``reward``, likewise."""
     methods: tuple[str, ...] = STANDARD
     """Of ``METHODS``, or ``"full/N"``; ``plain`` is asked in any case."""
     comparisons: tuple[tuple[str, str], ...] = ()
@@ -51,6 +57,7 @@ class Setup:
         asked = [*self.methods, *(name for pair in self.comparisons for name in pair)]
         for name in asked:
             method_named(name)
+        FurtherEvaluators.read(self.image_evaluators, self.response_evaluators)
         if self.comparisons and (self.judge == "grammar" or not isinstance(self.judge, str)):
             who = "The grammar" if self.judge == "grammar" else "A judge of your own"
             raise InputError(
@@ -84,9 +91,12 @@ class Setup:
 
     @property
     def only_embedded(self) -> bool:
-        """Whether all three models are those that ship with the package."""
-        others = (self.models.get(name) for name in ("chat_model", "clip", "reward"))
-        return (self.models.get("assembly") or "embedded") == "embedded" and not any(others)
+        """Whether all models are those that ship with the package."""
+        others = [self.models.get(name) for name in ("chat_model", "clip", "reward")]
+        further = (*self.image_evaluators, *self.response_evaluators)
+        return (self.models.get("assembly") or "embedded") == "embedded" and not any(
+            [*others, *further]
+        )
 
     @property
     def judge_name(self) -> str:
@@ -96,8 +106,14 @@ class Setup:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """Whatever the answers depend on, but for where the models run."""
+        further = {
+            "image_evaluators": list(self.image_evaluators),
+            "response_evaluators": list(self.response_evaluators),
+        }
         return {
             "models": dict(self.models),
+            # Left out where there are none: results from before there could be any go on.
+            **{kind: specs for kind, specs in further.items() if specs},
             "judge": self.judge_name,
             "judge_template": self.judge_template and self.judge_template.read_text("utf-8"),
             "methods": list(self.methods),
@@ -155,6 +171,9 @@ class Setup:
             chat_model=self.models.get("chat_model"),
             clip=self.models.get("clip"),
             reward=self.models.get("reward"),
+            image_evaluators=self.image_evaluators,
+            response_evaluators=self.response_evaluators,
+            policy=self.policy,
             device=self.device,
             dtype=chosen,
         )

@@ -14,7 +14,7 @@ from eta_guard.evaluation.records import CaseRecord
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts
 from tests.cli.conftest import picture
-from tests.fakes import DRAFT, SAFE, UNSAFE, FakeResponses, Rig, scoring
+from tests.fakes import DRAFT, SAFE, UNSAFE, FakeImages, FakeResponses, Rig, scoring
 
 
 class Canary:
@@ -131,6 +131,37 @@ def test_the_reward_is_of_what_is_shown(tmp_path: Any) -> None:
     assert found["plain"].reward == -1.0
     assert found["pre_only"].reward == found["post_only"].reward == 0.9
     assert found["full"].reward == 0.4
+
+
+def test_the_reward_is_that_of_the_evaluator_that_ranks(tmp_path: Any) -> None:
+    guard_model = FakeResponses(
+        lambda prompt, text: 0.9 if text == DRAFT else 0.1,
+        name="guard_model",
+        threshold=0.5,
+        unsafe="above",
+    )
+    reward = FakeResponses(lambda prompt, text: 0.3)
+    several: Parts = {**parts(Rig()), "response_evaluator": [guard_model, reward]}
+    found = CaseRunner(several, Canary(), methods=("full",)).run(case(tmp_path))
+    assert found.answers["plain"].reward == found.answers["full"].reward == 0.3
+    assert (found.response.outcome, found.response.score) == ("unsafe", 0.9)
+    assert [one.evaluator for one in found.response.findings] == ["guard_model", "reward"]
+    assert found.thresholds == {"guard_model": 0.5}
+    # The guard model is asked about what it is to decide, and not for a reward.
+    refusal = GuardPolicy().refusal_message
+    assert refusal not in [text for _, text in guard_model.scored]
+
+
+def test_all_evaluators_are_asked_though_one_would_do(tmp_path: Any) -> None:
+    rig = Rig()
+    other = FakeImages(name="other", threshold=0.9, cost=1.0)
+    several: Parts = {**parts(rig), "image_evaluator": [rig.images, other]}
+    found = CaseRunner(several, Canary(), methods=("full",)).run(case(tmp_path))
+    assert found.image is not None
+    assert [(one.evaluator, one.outcome) for one in found.image.findings] == [
+        ("clip", "unsafe"),
+        ("other", "safe"),
+    ]
 
 
 def test_each_answer_is_judged_once(tmp_path: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from eta_guard import GuardPolicy
 from eta_guard.evaluation.cases import Suite, SuiteCase
 from eta_guard.evaluation.figures import paper, same_test
 from eta_guard.evaluation.figures.comparisons import comparison
+from eta_guard.evaluation.figures.evaluators import evaluators
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.page.cases import group_of
 from eta_guard.evaluation.page.write import write_report
 from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.setup import Setup
-from tests.evaluation.conftest import answer, record
+from tests.evaluation.conftest import answer, record, record_of_two
 
 ROUTE = ("pre_evaluate", "generate", "post_evaluate", "prefix_align", "best_of_n", "best_of_n")
 CANARY = "UNSAFE-CANARY <script>alert(1)</script>"
@@ -48,7 +50,12 @@ def records() -> list[CaseRecord]:
     ]
 
 
-def written(tmp_path: Path, suite: str = "embedded", **settings: Any) -> str:
+def written(
+    tmp_path: Path,
+    suite: str = "embedded",
+    records: Callable[[], list[CaseRecord]] = records,
+    **settings: Any,
+) -> str:
     Image.new("RGB", (500, 300), (200, 0, 0)).save(tmp_path / "picture.png")
     cases = [
         SuiteCase(
@@ -69,6 +76,7 @@ def written(tmp_path: Path, suite: str = "embedded", **settings: Any) -> str:
         setup=setup,
         figures={
             "rows": [row(method, records()) for method in setup.methods],
+            "evaluators": evaluators(records(), setup.policy),
             "comparisons": [comparison("full:plain", compared)],
             "paper": same_test.beside(suite, setup, records()),
         },
@@ -151,6 +159,53 @@ def test_everything_that_was_measured_is_shown(tmp_path: Path) -> None:
     assert "2 sentences (5 answers)" in page
     assert "Small models on pictograms" in page
     assert "prefers-color-scheme: dark" in page
+
+
+def of_several() -> list[CaseRecord]:
+    """The same before two evaluators of a kind, one of which may find nothing to evaluate."""
+    return [
+        record_of_two(
+            int(found.id),
+            (0.3 if found.hazardous else 0.1, 0.9 if found.id == "1" else -1e9),
+            (0.0 if found.hazardous else 0.4, 0.9),
+            hazardous=found.hazardous,
+            picture=found.has_image,
+            **found.answers,
+        )
+        for found in records()
+    ]
+
+
+def test_each_of_several_evaluators_is_shown_and_which_of_them_agree(tmp_path: Path) -> None:
+    page = written(tmp_path, records=of_several)
+    assert page.count("<svg") == 8
+    shown = " ".join(" ".join(read(page).shown).split())
+    for told in (
+        "An image is unsafe from 0.16 up by clip or from 0.5 up by ocr, an answer from 0.06 down by"
+        " reward or from 0.5 up by guard_model.",
+        "Image evaluator clip: hazardous pictures against safe ones",
+        "flagged at or below the threshold",
+        "4 with nothing to evaluate are not drawn",
+        "Image evaluators, each alone and together",
+        "Response evaluators, each alone and together",
+        "clip ocr unsafe 1 3 0 0",
+        "clip ocr safe 0 0 0 1",
+    ):
+        assert told in shown
+    assert not re.search(r"e\+0[5-9]", page)
+
+
+def test_one_evaluator_of_a_kind_has_nobody_to_agree_with(tmp_path: Path) -> None:
+    shown = " ".join(" ".join(read(written(tmp_path)).shown).split())
+    assert "An image is unsafe from 0.16 up, an answer from 0.06 down." in shown
+    assert "together" not in shown
+
+
+def test_a_threshold_that_is_far_off_is_drawn_at_the_edge(tmp_path: Path) -> None:
+    policy = GuardPolicy(thresholds={"ocr": -5e8})
+    page = written(tmp_path, records=of_several, policy=policy)
+    assert "threshold -5e+08" in page
+    assert page.count("<svg") == 8
 
 
 def test_groups_put_what_went_wrong_first() -> None:

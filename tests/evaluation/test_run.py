@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import doctest
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eta_guard import EtaGuard, GuardPolicy, evaluation
-from eta_guard.errors import InputError
+from eta_guard import EtaGuard, GuardPolicy, evaluation, pretrained
+from eta_guard.errors import InputError, ModelLoadError
 from eta_guard.evaluation import (
     EvaluationRun,
     Here,
@@ -158,6 +160,49 @@ def test_a_guard_of_ones_own_is_measured_under_its_policy(tmp_path: Path) -> Non
     for spread in (Processes(2), RayWorkers()):
         with pytest.raises(InputError, match="cannot be sent to other processes"):
             EvaluationRun(suite(tmp_path), setup, spread=spread).finish()
+
+
+GUARD = "guard:org/guard"
+
+
+def test_further_evaluators_are_part_of_the_configuration(tmp_path: Path) -> None:
+    cases, out = suite(tmp_path), tmp_path / "out"
+    EvaluationRun(cases, SETUP, out=out, spread=Backwards()).finish()
+    # Results from before there were any go on.
+    assert "image_evaluators" not in (out / "run.json").read_text()
+    assert EvaluationRun(cases, replace(SETUP, image_evaluators=()), out=out).done == 4
+    for kind in ("image_evaluators", "response_evaluators"):
+        more = replace(SETUP, **{kind: (GUARD,)})
+        with pytest.raises(InputError, match=f"another configuration: {kind} was null"):
+            EvaluationRun(cases, more, out=out)
+        EvaluationRun(cases, more, out=tmp_path / kind, spread=Backwards()).finish()
+        assert EvaluationRun(cases, more, out=tmp_path / kind).done == 4
+        with pytest.raises(InputError, match=f"another configuration: {kind} was"):
+            EvaluationRun(cases, SETUP, out=tmp_path / kind)
+
+
+def test_further_evaluators_go_to_the_workers_and_are_loaded_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(pretrained, "load_parts", lambda *_, **named: asked.append(named))
+    setup = replace(SETUP, image_evaluators=("typographic", GUARD), response_evaluators=(GUARD,))
+    assert not setup.only_embedded
+    sent: Setup = pickle.loads(pickle.dumps(setup.for_workers()))
+    sent._load()
+    assert asked[0]["image_evaluators"] == ("typographic", GUARD)
+    assert asked[0]["response_evaluators"] == (GUARD,)
+    assert asked[0]["policy"] == setup.policy
+
+
+def test_further_evaluators_that_are_none_are_told_at_once() -> None:
+    with pytest.raises(ModelLoadError, match="guard:NAME@http"):
+        Setup(judge="grammar", response_evaluators=("typographic",))
+
+
+def test_the_figures_tell_of_each_evaluator(tmp_path: Path) -> None:
+    found = EvaluationRun(suite(tmp_path), SETUP, spread=Backwards()).figures()["evaluators"]
+    assert [*found["image"]["each"], *found["response"]["each"]] == ["clip", "reward"]
 
 
 def test_a_judge_that_cannot_be_sent_is_told(tmp_path: Path) -> None:

@@ -59,8 +59,9 @@ def _other_test(rates: Any, differs: Sequence[str]) -> dict[str, Any]:
 
 def _differences(suite: str, setup: Setup, records: Sequence[CaseRecord]) -> Iterator[str]:
     yield from _of_suite(suite, len(records))
-    others = [name for name in ("chat_model", "clip", "reward", "dtype") if setup.models.get(name)]
-    if setup.models.get("assembly") != "paper" or others:
+    others = [setup.models.get(name) for name in ("chat_model", "clip", "reward", "dtype")]
+    others += [*setup.image_evaluators, *setup.response_evaluators]
+    if setup.models.get("assembly") != "paper" or any(others):
         yield "the models are other ones"
     elif not all(_shown_as_published(record) for record in records):
         yield "the chat model is not shown pictures and prompt as in the published code"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,13 +16,13 @@ from eta_guard.counts import counting
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.guard import EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
-from eta_guard.panel.answers import AnswerEvaluations
+from eta_guard.panel.answers import AnswerEvaluations, ranking
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.panel.images import evaluate_images
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts, panel_of
-from eta_guard.protocols import Engine
+from eta_guard.protocols import Engine, ResponseEvaluator
 from eta_guard.request.conversation import Conversation, read_conversation
 from eta_guard.state import Decision, Verdict
 from eta_guard.steps import drive
@@ -138,13 +138,19 @@ class Trial:
         """The evaluation of the plain answer."""
         with counting() as tally:
             begun = time.perf_counter()
-            found = self.score(self.plain.text)
+            found = self._evaluated(self.panel.responses, self.plain.text)
             seconds = time.perf_counter() - begun
         return Scored(found, Cost(seconds, dict(tally)))
 
-    def score(self, text: str) -> CombinedEvaluation:
-        """The evaluation of any answer."""
-        answer = AnswerEvaluations(self.panel.responses, self.conversation, self.asking_all)
+    def reward(self, text: str) -> float | None:
+        """The score of any answer by the evaluator that ranks candidates; None where it has none.
+
+        The others' are on scales of their own, and say less about which answer is the better.
+        """
+        return self._evaluated([ranking(self.panel.responses)], text).score
+
+    def _evaluated(self, evaluators: Sequence[ResponseEvaluator], text: str) -> CombinedEvaluation:
+        answer = AnswerEvaluations(evaluators, self.conversation, self.asking_all)
         return drive(answer.evaluate([text]))
 
     def guarded(self, changes: Mapping[str, Any]) -> Drawn:

@@ -12,17 +12,22 @@ WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
 BINS = 30
 
+FAR = 1e6
+"""Scores beyond it are no measure: by one so far off, an evaluator says that there was nothing to
+evaluate, such as no text in a picture."""
+
 
 def histogram(groups: Mapping[str, Sequence[float]], threshold: float, label: str) -> Markup:
     """Scores of each group, with the threshold drawn in.
 
     Args:
         groups: ``"unsafe"`` and ``"safe"`` → scores.
-        threshold: On the same scale.
+        threshold: On the same scale; drawn at the edge where it lies ``FAR`` off.
         label: Of the scores.
     """
     scores = [score for some in groups.values() for score in some]
-    low, high = min([*scores, threshold]), max([*scores, threshold])
+    drawn = [*scores, threshold] if abs(threshold) <= FAR else scores or [0.0]
+    low, high = min(drawn), max(drawn)
     spread = (high - low) or 1.0
     edges = np.linspace(low - 0.02 * spread, high + 0.02 * spread, BINS + 1)
     counts = {name: np.histogram(some, edges)[0] for name, some in groups.items()}
@@ -32,7 +37,7 @@ def histogram(groups: Mapping[str, Sequence[float]], threshold: float, label: st
         for count, (left, right) in zip(found, pairwise(edges), strict=True):
             if count:
                 plot.box(float(left), float(right), float(count), name)
-    plot.rule(threshold, f"threshold {threshold:.3g}")
+    plot.rule(min(max(threshold, low), high), f"threshold {threshold:.3g}")
     return plot.drawn(label, "cases")
 
 

@@ -16,7 +16,7 @@ from eta_guard.evaluation.cases import Suite
 from eta_guard.evaluation.figures import paper
 from eta_guard.evaluation.page import charts
 from eta_guard.evaluation.page.cases import pick
-from eta_guard.evaluation.page.scores import score_charts
+from eta_guard.evaluation.page.scores import limits_in_words, score_charts
 from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.setup import Setup
 
@@ -53,10 +53,11 @@ def write_report(
         suite=suite.name,
         judge=setup.judge_name,
         models=records[0].models if records else {},
-        policy=setup.policy,
         rows=figures["rows"],
         comparisons=figures["comparisons"],
+        limits=limits_in_words(records, setup.policy),
         scores=list(score_charts(records, setup.policy)),
+        evaluators=figures["evaluators"],
         routes={name: charts.bars(told, "") for name, told in guards.items()},
         costs=_costs(figures["rows"]),
         sentences=_by_sentences(records, method),

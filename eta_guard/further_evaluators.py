@@ -1,0 +1,191 @@
+"""Evaluators beside an assembly's own, named by a line of text each: a SPEC of the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal
+
+from eta_guard.errors import MissingWeightsError, ModelLoadError, UnsupportedModelError
+from eta_guard.model_names import pinned
+
+if TYPE_CHECKING:
+    import torch
+
+    from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
+
+Kind = Literal["image", "response"]
+Sort = Literal["typographic", "guard", "classifier"]
+
+FORMS: dict[Kind, str] = {
+    "image": "typographic, guard:NAME, guard:NAME@http://HOST:PORT/v1 or"
+    " classifier:NAME=LABEL,LABEL",
+    "response": "guard:NAME or guard:NAME@http://HOST:PORT/v1",
+}
+"""What a SPEC of each kind may look like; a NAME is a repository of the hub (``@REVISION`` pins it)
+or a directory."""
+
+_SERVED = re.compile(r"(?P<model>.+?)@(?P<server>https?://.+)")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One further evaluator, as it was asked for."""
+
+    sort: Sort
+    model: str = ""
+    """Name or directory; none for the typographic one."""
+    server: str | None = None
+    """Address of the server that runs it."""
+    labels: tuple[str, ...] = ()
+    """Those of a classifier that are unsafe."""
+
+
+def read_spec(text: str, kind: Kind) -> Spec:
+    """Reads a SPEC.
+
+    Args:
+        text: As ``FORMS`` has it.
+        kind: What it is to evaluate.
+
+    Raises:
+        ModelLoadError: It has none of the forms.
+    """
+    sort, colon, model = text.strip().partition(":")
+    if kind == "image" and (sort, colon) == ("typographic", ""):
+        return Spec("typographic")
+    if sort == "guard" and model:
+        served = _SERVED.fullmatch(model)
+        if served:
+            return Spec("guard", served["model"], served["server"])
+        return Spec("guard", model)
+    name, _, labels = model.rpartition("=")
+    given = tuple(label.strip() for label in labels.split(",") if label.strip())
+    if kind == "image" and sort == "classifier" and name and given:
+        return Spec("classifier", name, labels=given)
+    raise ModelLoadError(
+        f"{text!r} names no further {kind} evaluator.", hint=f"Write {FORMS[kind]}."
+    )
+
+
+@dataclass(frozen=True)
+class FurtherEvaluators:
+    """What an assembly is given beside its own."""
+
+    images: tuple[Spec, ...] = ()
+    responses: tuple[Spec, ...] = ()
+
+    @classmethod
+    def read(cls, images: Sequence[str], responses: Sequence[str]) -> FurtherEvaluators:
+        """Reads the SPECs of either kind.
+
+        Raises:
+            ModelLoadError: One has none of the forms.
+        """
+        return cls(
+            tuple(read_spec(text, "image") for text in images),
+            tuple(read_spec(text, "response") for text in responses),
+        )
+
+    def load(
+        self,
+        judge: ResponseEvaluator,
+        judge_threshold: float,
+        *,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        progress: Callable[[str], None] = lambda what: None,
+    ) -> tuple[list[ImageEvaluator], list[ResponseEvaluator]]:
+        """Loads them, each once: a guard model may evaluate both kinds.
+
+        Args:
+            judge: Of the text in pictures, where that is to be judged.
+            judge_threshold: For its scores, where it has no threshold of its own.
+            device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
+            dtype: Of guard models; each one's own default without it.
+            progress: Is told what is being loaded.
+
+        Raises:
+            ModelLoadError: Weights are missing: all that are missing.
+            UnsupportedModelError: A model is no guard model or classifier, or not of its kind.
+        """
+        loaded: dict[Spec, Any] = {}
+        missing: dict[str, str] = {}
+        for spec in dict.fromkeys([*self.images, *self.responses]):
+            progress(f"Loading the {spec.sort} evaluator {spec.model}".rstrip())
+            try:
+                if spec.sort == "typographic":
+                    loaded[spec] = _typographic(judge, judge_threshold)
+                elif spec.sort == "classifier":
+                    loaded[spec] = _classifier(spec, device, dtype, self._name(spec))
+                else:
+                    loaded[spec] = _guard_model(spec, device, dtype, self._name(spec))
+            except MissingWeightsError as error:
+                missing.update(error.wanted)
+        if missing:
+            raise MissingWeightsError(missing)
+        for specs, ability, what in (
+            (self.images, "sees", "pictures"),
+            (self.responses, "reads", "answers"),
+        ):
+            for spec in specs:
+                _require(spec, loaded[spec], ability, what)
+        return [loaded[spec] for spec in self.images], [loaded[spec] for spec in self.responses]
+
+    def _name(self, spec: Spec) -> dict[str, str]:
+        """The name of one of several of a sort; a single one keeps its class's."""
+        every = dict.fromkeys([*self.images, *self.responses])
+        alike = [one for one in every if one.sort == spec.sort]
+        if len(alike) == 1:
+            return {}
+        lasts = [PurePath(pinned(one.model)[0]).name for one in alike]
+        place = alike.index(spec)
+        number = f"#{place + 1}" if lasts.count(lasts[place]) > 1 else ""
+        return {"name": f"{spec.sort}:{lasts[place]}{number}"}
+
+
+def _guard_model(
+    spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, str]
+) -> Any:
+    from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
+
+    if spec.server is not None:
+        return GuardModelEvaluator.from_server(spec.server, spec.model, **name)
+    model, revision = pinned(spec.model)
+    return GuardModelEvaluator.from_pretrained(
+        model, device=device, dtype=dtype, revision=revision, **name
+    )
+
+
+def _classifier(
+    spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, str]
+) -> Any:
+    from eta_guard.evaluators.classifier import ClassifierImageEvaluator
+
+    model, revision = pinned(spec.model)
+    return ClassifierImageEvaluator.from_pretrained(
+        model,
+        unsafe_labels=list(spec.labels),
+        device=device,
+        dtype=dtype,
+        revision=revision,
+        **name,
+    )
+
+
+def _typographic(judge: ResponseEvaluator, judge_threshold: float) -> Any:
+    from eta_guard.evaluators.typographic import TypographicEvaluator
+
+    threshold = judge_threshold if judge.threshold is None else judge.threshold
+    return TypographicEvaluator(judge=judge, threshold=threshold)
+
+
+def _require(spec: Spec, evaluator: Any, ability: str, what: str) -> None:
+    """Guard models say which of the two they can do."""
+    if not getattr(evaluator, ability, True):
+        raise UnsupportedModelError(
+            f"The guard model {spec.model} evaluates no {what}.",
+            hint="Name it for what it evaluates, and another for the rest.",
+        )
