@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
+from eta_guard import embedded
 from eta_guard.errors import MissingWeightsError, ModelLoadError, UnsupportedModelError
 from eta_guard.model_names import pinned
 
 if TYPE_CHECKING:
     import torch
 
+    from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
     from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
 
 Kind = Literal["image", "response"]
@@ -24,8 +26,11 @@ FORMS: dict[Kind, str] = {
     " classifier:NAME=LABEL,LABEL",
     "response": "guard:NAME or guard:NAME@http://HOST:PORT/v1",
 }
-"""What a SPEC of each kind may look like; a NAME is a repository of the hub (``@REVISION`` pins it)
-or a directory."""
+"""What a SPEC of each kind may look like; a NAME is a repository of the hub (``@REVISION`` pins
+it), a directory, or of guard models ``embedded``, the small one that ships."""
+
+EMBEDDED = "embedded"
+"""The name of the small guard model that ships with the package."""
 
 _SERVED = re.compile(r"(?P<model>.+?)@(?P<server>https?://.+)")
 
@@ -101,7 +106,7 @@ class FurtherEvaluators:
         """Loads them, each once: a guard model may evaluate both kinds.
 
         Args:
-            judge: Of the text in pictures, where that is to be judged.
+            judge: Of the text in pictures, where that is to be judged and no guard model is there.
             judge_threshold: For its scores, where it has no threshold of its own.
             device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
             dtype: Of guard models; each one's own default without it.
@@ -113,11 +118,14 @@ class FurtherEvaluators:
         """
         loaded: dict[Spec, Any] = {}
         missing: dict[str, str] = {}
-        for spec in dict.fromkeys([*self.images, *self.responses]):
+        # Guard models first: one that reads answers is the better judge of a text in a picture.
+        wanted = dict.fromkeys([*self.responses, *self.images])
+        for spec in sorted(wanted, key=lambda spec: spec.sort != "guard"):
             progress(f"Loading the {spec.sort} evaluator {spec.model}".rstrip())
             try:
                 if spec.sort == "typographic":
-                    loaded[spec] = _typographic(judge, judge_threshold)
+                    guards = [one for one in loaded.values() if getattr(one, "reads", False)]
+                    loaded[spec] = _typographic(guards[0] if guards else judge, judge_threshold)
                 elif spec.sort == "classifier":
                     loaded[spec] = _classifier(spec, device, dtype, self._name(spec))
                 else:
@@ -146,6 +154,48 @@ class FurtherEvaluators:
         return {"name": f"{spec.sort}:{lasts[place]}{number}"}
 
 
+def load_guard_model(
+    name: str,
+    /,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    **settings: Any,
+) -> GuardModelEvaluator:
+    """Loads a guard model by name.
+
+    Args:
+        name: ``"embedded"``, the small one that ships with the package; a directory; or a
+            repository of the hub, whose revision it may pin (``NAME@COMMIT``).
+        device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
+        dtype: Of the weights; its own default without it.
+        settings: Those of ``GuardModelEvaluator``.
+
+    Raises:
+        ModelLoadError: The weights are missing, unreachable, damaged or incomplete.
+        UnsupportedModelError: The model is of no known family.
+    """
+    from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
+    from eta_guard.evaluators.guard_model.guard_format import GuardFormat, GuardQuestion
+
+    if name != EMBEDDED:
+        model, revision = pinned(name)
+        return GuardModelEvaluator.from_pretrained(
+            model, device=device, dtype=dtype, revision=revision, **settings
+        )
+    form = GuardFormat(
+        EMBEDDED,
+        safe=("safe",),
+        unsafe=("unsafe",),
+        answer=GuardQuestion((("user", "{question}"), ("assistant", "{answer}")), most_pictures=0),
+        kind="causal",
+        model_types=("llama",),
+    )
+    return GuardModelEvaluator.from_pretrained(
+        str(embedded.path("guard")), form, device=device, dtype=dtype, **settings
+    )
+
+
 def _guard_model(
     spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, str]
 ) -> Any:
@@ -153,10 +203,7 @@ def _guard_model(
 
     if spec.server is not None:
         return GuardModelEvaluator.from_server(spec.server, spec.model, **name)
-    model, revision = pinned(spec.model)
-    return GuardModelEvaluator.from_pretrained(
-        model, device=device, dtype=dtype, revision=revision, **name
-    )
+    return load_guard_model(spec.model, device=device, dtype=dtype, **name)
 
 
 def _classifier(

@@ -132,15 +132,15 @@ def test_further_ones_stand_behind_the_assemblys_own(loads: Loads) -> None:
     assert [one.name for one in panel.images] == ["clip", "typographic", "guard_model"]
     assert [one.name for one in panel.responses] == ["reward", "guard_model"]
     assert panel.likeness is panel.images[0]
-    typographic, classifier, guard = loads.asked
+    guard, typographic, classifier = loads.asked
     assert typographic[2] == {"judge": panel.responses[0], "threshold": 0.06}
     shared = {"device": "cpu", "dtype": None}
     assert classifier[1:] == ("org/c", {"unsafe_labels": ["gore"], "revision": "v1", **shared})
     assert guard[1:] == ("org/guard", {"revision": None, **shared})
     assert said[3:] == [
+        "Loading the guard evaluator org/guard",
         "Loading the typographic evaluator",
         "Loading the classifier evaluator org/c@v1",
-        "Loading the guard evaluator org/guard",
     ]
 
 
@@ -198,3 +198,12 @@ def test_a_directory_with_an_at_sign_is_a_directory(tmp_path: Path, loads: Loads
     folder.mkdir()
     pretrained.load_parts(response_evaluators=[f"guard:{folder}"])
     assert loads.asked[0][1:] == (str(folder), {"revision": None, "device": None, "dtype": None})
+
+
+def test_a_guard_model_that_reads_answers_judges_the_text_in_pictures() -> None:
+    parts = pretrained.load_parts(
+        image_evaluators=["typographic"], response_evaluators=["guard:embedded"], device="cpu"
+    )
+    panel = panel_of(parts, GuardPolicy())
+    assert panel.images[1].fingerprint.endswith(panel.responses[1].fingerprint)
+    assert (panel.images[1].unsafe, panel.images[1].threshold) == ("above", 0.5)
