@@ -133,7 +133,7 @@ def test_further_ones_stand_behind_the_assemblys_own(loads: Loads) -> None:
     assert [one.name for one in panel.responses] == ["reward", "guard_model"]
     assert panel.likeness is panel.images[0]
     guard, typographic, classifier = loads.asked
-    assert typographic[2] == {"judge": panel.responses[0], "threshold": 0.06}
+    assert typographic[2] == {"judge": panel.responses[1], "threshold": 0.5}
     shared = {"device": "cpu", "dtype": None}
     assert classifier[1:] == ("org/c", {"unsafe_labels": ["gore"], "revision": "v1", **shared})
     assert guard[1:] == ("org/guard", {"revision": None, **shared})
