@@ -161,11 +161,11 @@ def _union(kind: str, told: dict[str, Any]) -> Table:
 
     table = Table(
         title=f"{KINDS[kind]}s together: what any of them flags",
-        caption=f"Without {told['chosen']['unscored_n']} cases that lack a score (these count as"
-        " flagged).",
         title_justify="left",
         caption_justify="left",
     )
+    if left_out := told["chosen"]["unscored_n"]:
+        table.caption = f"Without cases that lack a score: {left_out} (these count as flagged)."
     table.add_column("thresholds")
     for heading in ("false alarms, %", "missed, %"):
         table.add_column(heading, justify="right")

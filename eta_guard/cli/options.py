@@ -12,7 +12,6 @@ import typer
 import yaml
 
 from eta_guard.errors import PolicyError
-from eta_guard.further_evaluators import FORMS
 
 if TYPE_CHECKING:
     from eta_guard.policy import GuardPolicy
@@ -54,8 +53,10 @@ ImageEvaluators = Annotated[
     typer.Option(
         "--image-evaluator",
         metavar="SPEC",
-        help=f"A further evaluator of pictures: {FORMS['image']}. What any evaluator flags is"
-        " flagged. May be given again.",
+        help="A further evaluator of pictures: typographic (of the text in them), guard:NAME (a guard"
+        " model, by name or directory), guard:NAME@URL (one on a server, http://HOST:PORT/v1) or"
+        " classifier:NAME=LABEL,… (with its unsafe labels); may be given again. What any evaluator"
+        " flags is flagged.",
         rich_help_panel=MODELS,
     ),
 ]
@@ -64,7 +65,8 @@ ResponseEvaluators = Annotated[
     typer.Option(
         "--response-evaluator",
         metavar="SPEC",
-        help=f"A further evaluator of answers: {FORMS['response']}. May be given again.",
+        help="A further evaluator of answers: guard:NAME or guard:NAME@URL, as for pictures; may be"
+        " given again.",
         rich_help_panel=MODELS,
     ),
 ]

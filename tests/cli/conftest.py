@@ -11,7 +11,7 @@ from PIL import Image
 
 from eta_guard import pretrained
 from eta_guard.cli import main
-from tests.fakes import SAFE, UNSAFE, Rig
+from tests.fakes import SAFE, UNSAFE, FakeImages, FakeResponses, Rig
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,30 @@ class Models(Rig):
     def load(self, assembly: str, **asked: Any) -> pretrained.Parts:
         asked.pop("progress")("Loading the fakes")
         self.loaded.append({"assembly": assembly, **asked})
+        images = [self.images, *(self.image_named(spec) for spec in asked["image_evaluators"])]
+        responses = [
+            self.responses,
+            *(self.response_named(spec) for spec in asked["response_evaluators"]),
+        ]
         return {
             "engine": self.engine,
-            "image_evaluator": self.images,
-            "response_evaluator": self.responses,
+            "image_evaluator": images if len(images) > 1 else self.images,
+            "response_evaluator": responses if len(responses) > 1 else self.responses,
         }
+
+    def image_named(self, spec: str) -> FakeImages:
+        """As ``load_parts`` loads a further one."""
+        return FakeImages(name=spec.partition(":")[0], threshold=0.5, cost=1.0)
+
+    def response_named(self, spec: str) -> FakeResponses:
+        """Likewise; it flags what holds a placeholder step."""
+        return FakeResponses(
+            lambda prompt, text: 0.9 if "step" in text else 0.2,
+            name="guard_model",
+            threshold=0.5,
+            unsafe="above",
+            cost=1.0,
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -141,8 +141,10 @@ def test_options_reach_policy_and_models(
     assert models.engine.opened[0][1].seed == 9
     (loaded,) = models.loaded
     assert str(loaded.pop("dtype")) == "torch.float16"
+    assert loaded.pop("policy").image_threshold == 0.5
     asked = {"chat_model": "m", "clip": "c", "reward": "r", "device": "cpu"}
-    assert loaded == {"assembly": "paper", **asked}
+    none = {"image_evaluators": (), "response_evaluators": ()}
+    assert loaded == {"assembly": "paper", **asked, **none}
 
 
 @pytest.mark.parametrize(
@@ -272,3 +274,19 @@ def test_an_engine_that_fails_is_one_line(run: Run, models: Models, safe: Path) 
 
     assert (result.code, result.out) == (2, "")
     assert result.err == "error: The engine is out of memory. Free some.\n"
+
+
+def test_further_evaluators_are_asked_and_told_of(run: Run, models: Models, unsafe: Path) -> None:
+    further = ("--image-evaluator", "typographic", "--response-evaluator", "guard:org/guard")
+    shared = ("ask", unsafe, "What is this?", "--set", "short_circuit=false")
+    result = run(*shared, *further, "--json")
+    assert (result.code, result.err) == (0, "")
+    verdict = Verdict.model_validate(result.json["verdict"])
+    assert verdict.image is not None
+    assert [found.evaluator for found in verdict.image.findings] == ["clip", "typographic"]
+    assert verdict.response is not None
+    assert [found.evaluator for found in verdict.response.findings] == ["reward", "guard_model"]
+    asked = models.loaded[0]
+    assert list(asked["response_evaluators"]) == ["guard:org/guard"]
+    assert asked["policy"].short_circuit is False
+    assert "The image is ✗ unsafe, by clip" in run(*shared, *further).words

@@ -90,3 +90,47 @@ def test_answers_are_kept_and_taken_up_again(run: Run, models: Models, tmp_path:
     models.loaded.clear()
     assert run(*command).json == first.json
     assert not models.loaded
+
+
+FURTHER = ("--image-evaluator", "typographic", "--response-evaluator", "guard:org/guard")
+
+
+def test_several_evaluators_are_calibrated_together(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    result = run("calibrate", "--limit", "4", *FURTHER, "--json", "--save", path)
+    assert (result.code, result.err) == (0, "")
+    found = result.json
+    assert [*found["evaluators"]["image"]] == ["clip", "typographic"]
+    assert [*found["evaluators"]["response"]] == ["reward", "guard_model"]
+    assert found["evaluators"]["response"]["guard_model"]["area"] == 1.0
+    assert found["together"]["image"]["chosen"]["false_alarm"] <= 0.02
+    assert found["agreement"]["response"][0]["unsafe"]["both"] > 0
+    assert not {"image", "response"} & found.keys()
+    policy = GuardPolicy.from_file(path)
+    assert policy.thresholds == found["policy"]["thresholds"]
+    assert policy.thresholds["guard_model"] == pytest.approx(0.55)
+    assert policy.thresholds.keys() == {"typographic", "guard_model"}
+    shared = ("--limit", "2", "--method", "full", "--json", "--policy", path)
+    assert run("evaluate", *shared, *FURTHER).code == 0
+    # A threshold without its evaluator would protect nobody.
+    assert "guard_model, typographic" in run("evaluate", *shared).err
+
+
+def test_tables_of_several_fit_a_terminal(run: Run) -> None:
+    result = run("calibrate", "--limit", "4", *FURTHER)
+    assert (result.code, result.err) == (0, "")
+    for told in (
+        "Image evaluator clip: 4 unsafe, 4 safe",
+        "Image evaluator typographic: 4 unsafe, 4 safe",
+        "Image evaluators together: what any of them flags",
+        "Response evaluators: who flags what",
+        "Both kinds together",
+    ):
+        assert told in result.words
+    assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_one_evaluator_of_a_kind_has_no_table_of_agreement(run: Run) -> None:
+    found = run("calibrate", "--limit", "4").words
+    assert "who flags what" not in found
+    assert "evaluators together" not in found

@@ -104,3 +104,12 @@ def test_narrow(run: Run, models: Models, monkeypatch: pytest.MonkeyPatch) -> No
 
     assert max(map(len, result.out.splitlines())) <= 60
     assert "╭─ plain" in result.out
+
+
+def test_further_evaluators_are_asked(run: Run, models: Models) -> None:
+    further = ("--image-evaluator", "typographic", "--image-evaluator", "guard:org/guard")
+    result = run("demo", "--limit", "1", "--json", *further, "--set", "short_circuit=false")
+    assert (result.code, result.err) == (0, "")
+    (sample,) = result.json["samples"]
+    found = [finding["evaluator"] for finding in sample["verdict"]["image"]["findings"]]
+    assert found == ["clip", "typographic", "guard"]

@@ -92,6 +92,8 @@ def test_all_methods_fit_a_terminal(run: Run) -> None:
 
 def test_what_is_not_known_is_one_line(run: Run, models: Models, tmp_path: Path) -> None:
     for arguments, known in (
+        (("evaluate", "--image-evaluator", "org/guard"), "guard:NAME@http://HOST:PORT/v1"),
+        (("evaluate", "--response-evaluator", "typographic"), "guard:NAME"),
         (("evaluate", "nowhere", "--judge", "grammar"), "embedded"),
         (("evaluate", "--method", "magic"), "search_only"),
         (("evaluate", "--win-tie", "full"), "full:plain"),
@@ -131,6 +133,49 @@ def test_a_policy_is_obeyed(run: Run) -> None:
     for setting, unsafe in (("image_threshold=1", 1.0), ("image_threshold=0", 0.0)):
         result = run(*shared, "--set", setting)
         assert result.json["rows"][0]["unsafe_rate"] == unsafe
+
+
+# ── further evaluators ──
+
+FURTHER = ("--image-evaluator", "typographic", "--response-evaluator", "guard:org/guard")
+
+
+def test_each_evaluator_is_told_of(run: Run, models: Models) -> None:
+    shared = ("evaluate", "--limit", "3", "--method", "plain")
+    result = run(*shared, *FURTHER, "--json")
+    assert (result.code, result.err) == (0, "")
+    found = result.json["evaluators"]
+    assert [*found["image"]["each"]] == ["clip", "typographic"]
+    assert found["response"]["each"]["guard_model"]["flagged_unsafe"] == 1.0
+    assert found["response"]["together"]["flagged_unsafe_n"] == 9
+    assert found["response"]["agreement"][0]["unsafe"]["both"] == 9
+    assert list(models.loaded[0]["image_evaluators"]) == ["typographic"]
+    told = run(*shared, *FURTHER)
+    assert "Image evaluators: 3 unsafe and 3 safe pictures" in told.words
+    assert "any of them" in told.words
+    assert "Response evaluators: who flags what" in told.words
+    assert max(map(len, told.out.splitlines())) <= 80
+
+
+def test_one_evaluator_of_a_kind_is_told_of_alone(run: Run) -> None:
+    told = run("evaluate", "--limit", "3", "--method", "plain").words
+    assert "Image evaluator: 3 unsafe and 3 safe pictures" in told
+    assert "any of them" not in told
+    assert "who flags what" not in told
+
+
+def test_results_go_on_with_the_same_further_evaluators_alone(
+    run: Run, models: Models, tmp_path: Path
+) -> None:
+    shared = ("evaluate", "--limit", "2", "--method", "plain", "--json", "--out", tmp_path)
+    first = run(*shared, *FURTHER)
+    assert first.code == 0
+    models.loaded.clear()
+    assert run(*shared, *FURTHER).json == first.json
+    result = run(*shared)
+    assert (result.code, result.out) == (2, "")
+    assert "_evaluators was" in result.err
+    assert not models.loaded
 
 
 # ── long runs ──

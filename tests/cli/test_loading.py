@@ -10,7 +10,12 @@ from tests.cli.conftest import Models
 
 @pytest.mark.parametrize(
     ("choice", "threads"),
-    [(ModelChoice(), [1]), (ModelChoice(clip="another"), []), (ModelChoice("paper"), [])],
+    [
+        (ModelChoice(), [1]),
+        (ModelChoice(clip="another"), []),
+        (ModelChoice("paper"), []),
+        (ModelChoice(response_evaluators=["guard:org/guard"]), []),
+    ],
 )
 def test_only_the_small_models_are_given_one_thread(
     choice: ModelChoice, threads: list[int], models: Models, monkeypatch: pytest.MonkeyPatch
