@@ -82,7 +82,7 @@ def test_a_failing_evaluator_is_a_line_and_no_traceback(
     result = run("ask", unsafe, "What is this?")
 
     assert result.code == 0
-    assert result.err.startswith("warning: The image evaluator failed with RuntimeError.")
+    assert result.err.startswith("warning: The image evaluator clip failed with RuntimeError.")
     assert "Traceback" not in result.err
     assert "? unscored: no score (RuntimeError)" in result.words
     assert "not known to be safe" in result.words

@@ -16,7 +16,7 @@ from eta_guard.counts import counting
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.guard import EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
-from eta_guard.panel.answers import AnswerEvaluations, ranking
+from eta_guard.panel.answers import AnswerEvaluations
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.panel.images import evaluate_images
 from eta_guard.panel.panel import Panel
@@ -147,7 +147,7 @@ class Trial:
 
         The others' are on scales of their own, and say less about which answer is the better.
         """
-        return self._evaluated([ranking(self.panel.responses)], text).score
+        return self._evaluated([self.panel.ranker], text).score
 
     def _evaluated(self, evaluators: Sequence[ResponseEvaluator], text: str) -> CombinedEvaluation:
         answer = AnswerEvaluations(evaluators, self.conversation, self.asking_all)
