@@ -23,7 +23,7 @@ BELOW: dict[str, set[str]] = {
     "embedded": {"leaves"},
     "graph": {"leaves", "nodes"},
     "checks": {"leaves", "nodes", "engines"},
-    "further_evaluators": {"leaves", "evaluators"},
+    "further_evaluators": {"leaves", "evaluators", "embedded"},
     "pretrained": {"leaves", "engines", "evaluators", "embedded", "further_evaluators"},
     "local_vlm": {"leaves", "pretrained"},
     "guard": {"leaves", "graph", "checks", "pretrained"},
