@@ -142,7 +142,7 @@ class FurtherEvaluators:
                 _require(spec, loaded[spec], ability, what)
         return [loaded[spec] for spec in self.images], [loaded[spec] for spec in self.responses]
 
-    def _name(self, spec: Spec) -> dict[str, str]:
+    def _name(self, spec: Spec) -> dict[str, Any]:
         """The name of one of several of a sort; a single one keeps its class's."""
         every = dict.fromkeys([*self.images, *self.responses])
         alike = [one for one in every if one.sort == spec.sort]
@@ -197,7 +197,7 @@ def load_guard_model(
 
 
 def _guard_model(
-    spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, str]
+    spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, Any]
 ) -> Any:
     from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
 
@@ -207,7 +207,7 @@ def _guard_model(
 
 
 def _classifier(
-    spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, str]
+    spec: Spec, device: str | None, dtype: torch.dtype | None, name: dict[str, Any]
 ) -> Any:
     from eta_guard.evaluators.classifier import ClassifierImageEvaluator
 

@@ -226,22 +226,12 @@ def test_intervals_hold_the_thresholds_of_several() -> None:
 
 
 def test_one_that_evaluates_both_has_one_threshold_that_keeps_both_targets() -> None:
-    guard = {"update": {"evaluator": "ocr"}}
-    cases = [
-        case.model_copy(
-            update={
-                "response": case.response.model_copy(
-                    update={
-                        "findings": (
-                            case.response.findings[0],
-                            case.response.findings[1].model_copy(**guard),
-                        )
-                    }
-                )
-            }
-        )
-        for case in several()
-    ]
+    cases = []
+    for case in several():
+        reward, guard = case.response.findings
+        findings = (reward, guard.model_copy(update={"evaluator": "ocr"}))
+        response = case.response.model_copy(update={"findings": findings})
+        cases.append(case.model_copy(update={"response": response}))
     for target, error in ((Target(0.1), "false_alarm"), (Target(max_missed=0.1), "missed")):
         found = calibrate(cases, target, POLICY)
         assert found.policy.thresholds.keys() == {"ocr"}

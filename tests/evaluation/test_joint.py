@@ -22,7 +22,8 @@ def cases(seed: int, evaluators: int, n: int = 24) -> list[roc.Labelled]:
 
 def union(each: list[roc.Labelled], thresholds: list[float]) -> tuple[float, float]:
     """False alarms and missed, counted case by case."""
-    alarms, missed = [], []
+    alarms: list[bool] = []
+    missed: list[bool] = []
     for place, unsafe in enumerate(each[0].unsafe):
         pairs = zip(each, thresholds, strict=True)
         flagged = any(one.scores[place] >= threshold for one, threshold in pairs)

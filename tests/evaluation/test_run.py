@@ -171,8 +171,10 @@ def test_further_evaluators_are_part_of_the_configuration(tmp_path: Path) -> Non
     # Results from before there were any go on.
     assert "image_evaluators" not in (out / "run.json").read_text()
     assert EvaluationRun(cases, replace(SETUP, image_evaluators=()), out=out).done == 4
-    for kind in ("image_evaluators", "response_evaluators"):
-        more = replace(SETUP, **{kind: (GUARD,)})
+    for kind, more in (
+        ("image_evaluators", replace(SETUP, image_evaluators=(GUARD,))),
+        ("response_evaluators", replace(SETUP, response_evaluators=(GUARD,))),
+    ):
         with pytest.raises(InputError, match=f"another configuration: {kind} was null"):
             EvaluationRun(cases, more, out=out)
         EvaluationRun(cases, more, out=tmp_path / kind, spread=Backwards()).finish()
