@@ -120,7 +120,7 @@ def test_a_safe_image_costs_its_own_encoding_and_nothing_else(
         generation = Generation(max_tokens=guard.policy.max_tokens)
         parts["engine"].open(read_conversation([asking(case)]), generation).answer()
     assert alone["vlm_image_encodes"] == 1
-    assert verdict.counts == {**alone, "clip_image_encodes": 1}
+    assert verdict.counts == {**alone, "clip_image_encodes": 1, "evaluations_clip": 1}
     assert recording.watches == [None]
     unguarded = ChatLocalVLM(engine=parts["engine"]).invoke([asking(case)])
     assert str(reply.content).encode() == str(unguarded.content).encode()

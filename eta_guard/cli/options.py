@@ -165,9 +165,13 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A YAML scalar or list; what YAML cannot read, or takes for a mapping, is text as is."""
+    """A YAML scalar or list, or a mapping in braces; what YAML cannot read is text as it is.
+
+    So is what YAML takes for a mapping without braces: a text with a colon in it.
+    """
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
-    return text if isinstance(value, dict) or value is None else value
+    a_text = isinstance(value, dict) and not text.lstrip().startswith("{")
+    return text if a_text or value is None else value

@@ -139,6 +139,10 @@ def _marks(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in found
         for part in ("outcome", "score", "threshold")
     }
+    for name in ("image", "response", "final"):
+        several = found.get(name, {}).get("findings", ())
+        if len(several) > 1:
+            marks |= {f"eta_{name}_{one['evaluator']}_score": one["score"] for one in several}
     told = [name for name in ("decision", "sentence") if name in found]
     return marks | {f"eta_{name}": found[name] for name in told}
 

@@ -158,6 +158,7 @@ def test_options_reach_policy_and_models(
         ("refusal_message=No: never", "No: never"),
         ("refusal_message=[oops", "[oops"),
         ("overridable=[seed, alpha]", frozenset({"seed", "alpha"})),
+        ("thresholds={ocr: 0.5, clip: 0.2}", {"ocr": 0.5, "clip": 0.2}),
     ],
 )
 def test_values_are_yaml_scalars(text: str, value: object) -> None:

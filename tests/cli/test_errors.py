@@ -83,7 +83,7 @@ def bad(case: str, unsafe: Path, tmp_path: Path) -> list[str]:
         "question in no encoding": "not UTF-8",
         "threshold out of range": "image_threshold = 16 is not valid",
         "not a number": "response_threshold is not valid",
-        "unknown field": "There is no policy field 'treshold'. The fields are mode,",
+        "unknown field": "There is no policy field 'treshold'. The fields are name, mode,",
         "set without a value": "--set 'alpha' is not FIELD=VALUE.",
         "set without a field": "--set '=1' is not FIELD=VALUE.",
         "missing policy": "none.yaml cannot be read",

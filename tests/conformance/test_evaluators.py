@@ -14,9 +14,11 @@ from eta_guard import embedded
 from eta_guard.evaluators.classifier import ClassifierImageEvaluator
 from eta_guard.evaluators.clip import ClipImageEvaluator
 from eta_guard.evaluators.decision import DecisionEvaluator
+from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
 from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.evaluators.text_lines import TextLine
 from eta_guard.evaluators.typographic import TypographicEvaluator
+from eta_guard.further_evaluators import load_guard_model
 from eta_guard.protocols import ImageEvaluator, Region, ResponseEvaluator
 from eta_guard.testing import ImageEvaluatorTests, ResponseEvaluatorTests
 from tests.evaluators.test_decision import FakeDecisions
@@ -54,6 +56,11 @@ def reward() -> RewardResponseEvaluator:
     return RewardResponseEvaluator.from_pretrained(str(embedded.path("reward")), device="cpu")
 
 
+@cache
+def guard_model() -> GuardModelEvaluator:
+    return load_guard_model("embedded", device="cpu")
+
+
 class TestClip(Samples):
     @pytest.fixture
     def image_evaluator(self) -> ImageEvaluator:
@@ -64,6 +71,12 @@ class TestReward(ResponseEvaluatorTests):
     @pytest.fixture
     def response_evaluator(self) -> ResponseEvaluator:
         return reward()
+
+
+class TestGuardModel(ResponseEvaluatorTests):
+    @pytest.fixture
+    def response_evaluator(self) -> ResponseEvaluator:
+        return guard_model()
 
 
 class TestVit(ImageEvaluatorTests):

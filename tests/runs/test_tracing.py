@@ -13,9 +13,9 @@ from langchain_core.tracers.langchain import LangChainTracer, wait_for_all_trace
 from langsmith import Client, tracing_context
 from langsmith.utils import get_env_var
 
-from eta_guard import EtaGuard
+from eta_guard import EtaGuard, GuardPolicy
 from eta_guard.runs.tracing import WITHHELD, without_images
-from tests.fakes import SAFE, UNSAFE, Rig, image_block, question
+from tests.fakes import SAFE, UNSAFE, FakeImages, Rig, image_block, question
 from tests.langsmith_server import PROJECT, Received, langsmith
 from tests.runs.test_streaming import ANSWER, CANARY, CONFIG, GRAPHS, canary_rig, drained
 from tests.test_guard import costly_rig
@@ -110,6 +110,22 @@ def test_scores_thresholds_and_decision_stand_on_the_runs(server: tuple[Client, 
     assert [node["outputs"]["sentence"] for node in nodes[4:7]] == [1, 2, 3]
     assert nodes[4]["outputs"]["pick"] == 2
     assert len(nodes[4]["outputs"]["candidates"]) == 5
+
+
+def test_each_of_several_evaluators_tells_its_score(server: tuple[Client, Received]) -> None:
+    rig = canary_rig(GuardPolicy(short_circuit=False))
+    several = [rig.images, FakeImages(name="other", threshold=0.9)]
+    guard = EtaGuard(
+        engine=rig.engine,
+        image_evaluator=several,
+        response_evaluator=rig.responses,
+        policy=rig.policy,
+    )
+    received = traced(server, lambda config: guard.invoke([question(UNSAFE)], config))
+    (model,) = received.roots
+    told = model["extra"]["metadata"]
+    assert (told["eta_image_clip_score"], told["eta_image_other_score"]) == (0.8, 0.8)
+    assert "eta_response_reward_score" not in told
 
 
 def test_each_part_says_what_it_spent(server: tuple[Client, Received]) -> None:
