@@ -14,6 +14,10 @@ Bools = NDArray[np.bool_]
 EDGE = 1e-6
 """How far outside all scores a threshold lies that flags everything or nothing."""
 
+FAR = 1e6
+"""Scores beyond it are no measure: by one so far off, an evaluator says that there was nothing to
+evaluate, such as no text in a picture."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -54,7 +58,9 @@ class Curve:
 def curve(cases: Labelled) -> Curve:
     """Thresholds halfway between neighbouring scores, and one beyond either end."""
     scores = np.unique(cases.scores)
-    inner = (scores[1:] + scores[:-1]) / 2
+    # Halfway to a score that is no measure, all that can be measured would be flagged.
+    nothing = scores[:-1] < -FAR
+    inner = np.where(nothing, scores[1:] - EDGE, (scores[1:] + scores[:-1]) / 2)
     thresholds = np.concatenate([[scores[0] - EDGE], inner, [scores[-1] + EDGE]])
     gaps = np.concatenate([[2 * EDGE], np.diff(scores), [2 * EDGE]])
     safe = np.sort(cases.scores[~cases.unsafe])

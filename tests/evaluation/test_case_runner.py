@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -162,6 +163,22 @@ def test_all_evaluators_are_asked_though_one_would_do(tmp_path: Any) -> None:
         ("clip", "unsafe"),
         ("other", "safe"),
     ]
+
+
+def test_the_time_of_who_was_spared_is_not_the_guards(tmp_path: Any) -> None:
+    class Slow(FakeImages):
+        def evaluate(self, images: Any, prompt: str, question: str = "") -> Any:
+            time.sleep(0.3)
+            return super().evaluate(images, prompt, question)
+
+    rig = Rig()
+    slow = Slow(name="slow", threshold=0.9, cost=1.0)
+    several: Parts = {**parts(rig), "image_evaluator": [rig.images, slow]}
+    for short_circuit, spared in ((True, True), (False, False)):
+        policy = GuardPolicy(short_circuit=short_circuit)
+        runner = CaseRunner(several, Canary(), methods=("full",), policy=policy)
+        answer = runner.run(case(tmp_path)).answers["full"]
+        assert (answer.seconds < 0.3) is spared
 
 
 def test_each_answer_is_judged_once(tmp_path: Any) -> None:

@@ -76,3 +76,15 @@ def test_intervals_hold_what_they_are_of_and_narrow_with_cases() -> None:
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
     assert roc.area_interval(few) == roc.area_interval(few)
+
+
+def test_a_score_that_is_no_measure_draws_no_threshold_to_it() -> None:
+    """Halfway between a text and none, a threshold would flag whatever there is to read."""
+    nothing = -1e9
+    cases = labelled([0.9, 0.8, nothing], [nothing] * 4)
+    chosen = roc.choose(cases, max_false_alarm=0.0)
+    assert chosen == pytest.approx(0.8, abs=1e-5)
+    assert roc.errors(cases, chosen) == (0.0, 1 / 3)
+    assert roc.choose(cases, max_missed=0.0) < nothing
+    measured = labelled([0.9, 0.8, nothing], [nothing] * 3 + [0.2])
+    assert roc.choose(measured, max_false_alarm=0.0) == pytest.approx(0.5)

@@ -182,7 +182,15 @@ def _drawn(reply: AIMessage, cost: Cost, image: Scored | None) -> Drawn:
     verdict = Verdict.model_validate(reply.response_metadata["eta_guard"])
     cost += Cost(0.0, verdict.counts)
     if image is not None and not verdict.counts.get("clip_image_encodes"):
-        cost += image.cost
+        cost += _of_those_asked(image, verdict)
     canned = verdict.decision in ("refused", "blocked")
     withheld = canned or (verdict.final is not None and verdict.final.outcome != "safe")
     return Drawn(str(reply.content), cost, withheld, verdict.decision, verdict)
+
+
+def _of_those_asked(image: Scored, verdict: Verdict) -> Cost:
+    """The time of the picture's evaluation, without the evaluators that the guard was spared."""
+    asked = {found.evaluator for one in verdict.images for found in one.findings}
+    spared = [one for one in image.evaluation.findings if one.evaluator not in asked]
+    seconds = image.cost.seconds - sum(one.seconds or 0.0 for one in spared)
+    return Cost(seconds, image.cost.counts)

@@ -8,13 +8,11 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup, escape
 
+from eta_guard.evaluation.roc import FAR
+
 WIDTH, HEIGHT = 420, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
 BINS = 30
-
-FAR = 1e6
-"""Scores beyond it are no measure: by one so far off, an evaluator says that there was nothing to
-evaluate, such as no text in a picture."""
 
 
 def histogram(groups: Mapping[str, Sequence[float]], threshold: float, label: str) -> Markup:

@@ -62,7 +62,7 @@ def limits_in_words(records: Sequence[CaseRecord], policy: GuardPolicy) -> str:
 
 
 def _chart(name: str, cases: roc.Labelled, one: KnownEvaluator, threshold: float) -> ScoreChart:
-    near = np.abs(cases.scores) <= charts.FAR
+    near = np.abs(cases.scores) <= roc.FAR
     drawn = charts.histogram(
         {
             "unsafe": (one.sign * cases.scores[near & cases.unsafe]).tolist(),
