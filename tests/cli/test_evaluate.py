@@ -77,7 +77,10 @@ def test_tables_show_shares_with_their_intervals(run: Run) -> None:
     result = run("evaluate", "--limit", "3", "--method", "plain", "--split", "validation")
 
     assert (result.code, result.err) == (0, "")
-    assert "3 hazardous pictures, 3 hazards in text, 3 safe requests (validation)" in result.words
+    assert (
+        "3 hazardous pictures, 3 hazards in text, 3 safe requests (embedded/validation)"
+        in result.words
+    )
     assert "100.0" in result.out
     assert "43.9–100.0" in result.out
     assert "prefix_only" not in result.out
