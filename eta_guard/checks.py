@@ -32,6 +32,7 @@ def check(
         policy: Says what is in scope, and what it would do.
         passed_on: Blocks that only providers know may stand in the messages.
     """
+    panel.check(policy)
     answer = messages[-1] if messages and isinstance(messages[-1], AIMessage) else None
     request = messages if answer is None else messages[:-1]
     reading = reading_of(policy, passed_on=passed_on, keeping=policy.on_unreadable != "omit")

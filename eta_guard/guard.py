@@ -32,6 +32,7 @@ from eta_guard.panel.panel import Panel, require
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
 from eta_guard.pretrained import load_parts
 from eta_guard.protocols import Engine, Generation, ImageEvaluator, Likeness, ResponseEvaluator
+from eta_guard.runs.apart import hiding_drafts
 from eta_guard.runs.calls import CALL_KEY, Call, CallAware, callbacks_beneath, without_call
 from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
@@ -65,6 +66,9 @@ class _Compiled:
 
 CALL_SETTINGS = ("max_tokens", "temperature", "seed")
 """What a field of the model sets for all calls, and a keyword argument for one."""
+
+EVALUATORS = ("image_evaluator", "response_evaluator")
+"""Fields that take one or several."""
 
 OTHER_STEPS = 10
 """Steps of the graph beside the search, whose every pass accepts at least a token."""
@@ -164,7 +168,9 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         check_settings(type(self), parts)
         if "engine" in parts:
             require(parts["engine"], Engine)
-        super().__init__(**parts)
+        # A list that grew later would be another guard than the one whose graph is compiled.
+        several = {k: tuple(v) for k, v in parts.items() if k in EVALUATORS and isinstance(v, list)}
+        super().__init__(**{**parts, **several})
         _ = self.panel  # checks the evaluators
 
     _compiled: _Compiled | None = PrivateAttr(default=None)
@@ -207,7 +213,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         Raises:
             InputError: The messages cannot be read, as in ``invoke``.
         """
-        with counting() as tally:
+        with counting() as tally, hiding_drafts(self.hide_drafts):
             verdict = drive(self._check(messages, configurable))
         return verdict.model_copy(update={"counts": dict(tally)})
 
@@ -215,7 +221,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         self, messages: LanguageModelInput, *, configurable: Mapping[str, Any] | None = None
     ) -> Verdict:
         """Does as ``evaluate`` without holding up the event loop."""
-        with counting() as tally:
+        with counting() as tally, hiding_drafts(self.hide_drafts):
             verdict = await adrive(self._check(messages, configurable))
         return verdict.model_copy(update={"counts": dict(tally)})
 
@@ -267,6 +273,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         return {
             "chat_model": self.engine.fingerprint,
             **self.panel.models,
+            "evaluators": self.panel.identity,
             # LangChain's cache tells models apart by this: never serve one policy's answer as
             # another's.
             "policy": {

@@ -12,7 +12,15 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from eta_guard import prompts
 from eta_guard.errors import PolicyError
@@ -24,6 +32,22 @@ _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _HOST = re.compile(rf"({_LABEL}|\*\.{_LABEL}\.{_LABEL})(\.{_LABEL})*")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class ByName(dict[str, float]):
+    """Numbers by name that never change, as no policy does."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("A policy never changes; `updated` makes one that differs.")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type[ByName], tuple[dict[str, float]]]:
+        return type(self), (dict(self),)
 
 
 class GuardPolicy(BaseModel):
@@ -48,7 +72,7 @@ class GuardPolicy(BaseModel):
     holds for evaluators that have no threshold of their own, as does the next."""
     response_threshold: Finite = 0.06
     """An answer is unsafe when its score, on the reward model's own scale, is <= this (paper)."""
-    thresholds: dict[str, Finite] = Field(default_factory=dict)
+    thresholds: Annotated[dict[str, Finite], AfterValidator(ByName)] = Field(default_factory=ByName)
     """Thresholds by an evaluator's ``name``, each on its own scale, in place of its own or of the
     paper's two. A name that no evaluator of the guard has is an error."""
     short_circuit: bool = True
@@ -258,9 +282,6 @@ class GuardPolicy(BaseModel):
         """
         named = {str(name): value for name, value in values.items()}
         return GuardPolicy(**{**self.model_dump(exclude_unset=True), **named})
-
-    def __hash__(self) -> int:
-        return hash(self.label)  # a mapping has none of its own
 
     @property
     def label(self) -> str:

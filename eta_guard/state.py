@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage
 from langgraph.channels import UntrackedValue
 from langgraph.graph import MessagesState
 from langgraph.managed import RemainingSteps
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
 from eta_guard.policy import GuardPolicy
@@ -89,6 +89,20 @@ class Verdict(_Record):
     """The plain answer that was not let out; only with ``record_rejected``."""
     rejected: tuple[tuple[str, ...], ...] | None = None
     """Texts of all candidates of each round; only with ``record_rejected``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_schema_1(cls, told: Any) -> Any:
+        """Verdicts from before evaluators had directions: the paper's two have theirs."""
+        if not isinstance(told, Mapping) or told.get("schema_version") != 1:
+            return told
+        above, below = {"unsafe": "above"}, {"unsafe": "below"}
+        read = dict(told)
+        for name, known in (("image", above), ("response", below), ("final", below)):
+            read[name] = told.get(name) and {**known, **told[name]}
+        for name in ("images", "drawn"):
+            read[name] = [{**above, **one} for one in told.get(name) or ()]
+        return read
 
     @property
     def sentences(self) -> int:

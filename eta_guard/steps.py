@@ -36,7 +36,13 @@ class Ask:
         if (form := self._form) is not None:
             return await form(*self.args, **self.kwargs)
         # A copy of the context goes along: what is counted in the thread counts for the request.
-        return await asyncio.to_thread(self.method, *self.args, **self.kwargs)
+        return await asyncio.to_thread(self._in_thread)
+
+    def _in_thread(self) -> Any:
+        try:
+            return self.synchronously()
+        except StopIteration as error:  # asyncio cannot hand it on, and would wait for ever
+            raise RuntimeError("StopIteration was raised") from error
 
     @property
     def _form(self) -> Callable[..., Awaitable[Any]] | None:

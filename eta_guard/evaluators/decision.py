@@ -7,6 +7,7 @@ tracers, and by nobody who streams the surrounding graph.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Sequence
@@ -127,8 +128,9 @@ class DecisionEvaluator:
         self, images: Sequence[Image], prompt: str = "", question: str = ""
     ) -> list[Finding]:
         """Does as ``evaluate``."""
-        wanted = self._kept.of(images, question)
-        requests = self._requests(wanted.missing, question)
+        wanted = await asyncio.to_thread(self._kept.of, images, question)
+        # To encode the pictures takes long enough for others to notice.
+        requests = await asyncio.to_thread(self._requests, wanted.missing, question)
         return wanted.with_new(self._found(await self._aask(requests)))
 
     def open(

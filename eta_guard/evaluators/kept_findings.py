@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from PIL.Image import Image
@@ -66,5 +67,6 @@ class Wanted:
         """
         for key, new in zip(self._missing, findings, strict=True):
             self._found[key] = new
-            self._kept.put(key, new)
+            if math.isfinite(new.score):  # what failed once is asked again
+                self._kept.put(key, new)
         return [finding for key in self._keys if (finding := self._found[key]) is not None]

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from eta_guard.errors import EtaGuardError, EvaluationError, quoting_nothing
@@ -68,6 +67,7 @@ class ModelServer:
         self._timeout = timeout
         self._client = client or httpx.Client()
         self._async_client = async_client
+        self._card: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"ModelServer({self.where!r}, {self.model!r})"
@@ -77,18 +77,21 @@ class ModelServer:
         """The address without user and password."""
         return httpx.URL(self._root).netloc.decode()
 
-    @cached_property
+    @property
     def card(self) -> Mapping[str, Any]:
         """What the server tells of the model (``/v1/models``); empty if it does not answer then.
 
-        Asked once.
+        Asked until it is told.
         """
+        if self._card is not None:
+            return self._card
         try:
             response = self._client.get(
                 f"{self._root}/v1/models", headers=self._headers, timeout=_FINGERPRINT_TIMEOUT
             )
             cards = response.raise_for_status().json()["data"]
-            return next(card for card in cards if card["id"] == self.model)
+            found: Mapping[str, Any] = next(card for card in cards if card["id"] == self.model)
+            self._card = found
         except (httpx.HTTPError, ValueError, LookupError, TypeError, StopIteration) as error:
             logger.warning(
                 "%s does not tell what stands behind %s (%s); it is known by that name.",
@@ -97,6 +100,7 @@ class ModelServer:
                 type(error).__name__,
             )
             return {}
+        return found
 
     @property
     def fingerprint(self) -> str:
@@ -172,7 +176,9 @@ def require_answers(settled: Sequence[Any], who: str) -> None:
     if failed and len(failed) == len(settled):
         raise failed[0]
     for error in failed:
-        logger.warning("%s: one of %d questions is unscored: %s", who, len(settled), error)
+        # What a server says may repeat what it was asked, in a form that no search would find.
+        told = type(error).__name__
+        logger.warning("%s: one of %d questions is unscored (%s).", who, len(settled), told)
 
 
 def _answer(response: httpx.Response) -> Any:

@@ -123,8 +123,15 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         given = policy or GuardPolicy()
         set_by_caller = "on_no_image" in given.model_fields_set
         self._policy = given if set_by_caller else given.updated({"on_no_image": "pass"})
-        self.image_evaluator = image_evaluator
-        self.response_evaluator = response_evaluator
+        # As a guard keeps them: its model is known again by them.
+        self.image_evaluator = (
+            tuple(image_evaluator) if isinstance(image_evaluator, list) else image_evaluator
+        )
+        self.response_evaluator = (
+            tuple(response_evaluator)
+            if isinstance(response_evaluator, list)
+            else response_evaluator
+        )
         self.likeness = likeness
         self.on_flagged = on_flagged
         self._name = name or type(self).__name__

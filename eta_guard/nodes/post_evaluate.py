@@ -39,6 +39,10 @@ def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
             return {"session": session}  # the draft was stopped for its score
         answer = AnswerEvaluations(panel.responses, session.conversation, rules)
         if repaired:
+            if rules.on_unrepaired == "return":
+                # It goes out if it is unsafe, but not if somebody failed: all have to be asked.
+                whole = rules.updated({"short_circuit": False})
+                answer = AnswerEvaluations(panel.responses, session.conversation, whole)
             final = yield from answer.evaluate([repaired["text"]])
             halt = halt_if_unscored(final, rules, "The answer", "refused")
             return {"session": session, "halt": halt, "final": final.model_dump(mode="json")}

@@ -53,11 +53,11 @@ class AnswerEvaluations:
             Of each evaluator its most unsafe evaluation, one without a score before all others.
         """
 
-        def evaluate(evaluator: ResponseEvaluator) -> Steps[list[Evaluation]]:
+        def evaluate(evaluator: ResponseEvaluator, _: list[int]) -> Steps[list[Evaluation]]:
             return self._by_one(evaluator, texts)
 
-        found = yield from in_turn(self._evaluators, evaluate, self._policy)
-        return CombinedEvaluation.together([one for of_one in found for one in of_one])
+        (found,) = yield from in_turn(self._evaluators, evaluate, 1, self._policy)
+        return CombinedEvaluation.together(found)
 
     def without_asking(self, outcome: Outcome, reason: str) -> CombinedEvaluation:
         """What there is to say of an answer that nobody needs to be asked about."""
@@ -84,7 +84,7 @@ class AnswerEvaluations:
                 raise ValueError(f"{len(scores)} scores for {len(texts)} texts")
             each = [Evaluation.of(Finding(score), limit) for score in scores]
             worst = max(range(len(each)), key=lambda index: each[index].unsafety)
-            found = yield from _categorized(evaluator, session, each[worst], texts[worst])
+            found = yield from self._categorized(evaluator, session, each[worst], texts[worst])
         except Exception as error:  # whatever an evaluator raises, the answer is not safe
             log_failure(logger, f"The response evaluator {evaluator.name}", error)
             found = Evaluation.unscored(limit, type(error).__name__)
@@ -105,15 +105,20 @@ class AnswerEvaluations:
             self._read[name] = self.accepted
         return self._sessions[name]
 
-
-def _categorized(
-    evaluator: ResponseEvaluator, session: ResponseSession, found: Evaluation, text: str
-) -> Steps[Evaluation]:
-    if found.outcome != "unsafe" or not isinstance(session, CategorizesResponses):
-        return found
-    try:
-        category = yield from ask(session.categorize, text)
-    except Exception as error:  # the score stands without it
-        log_failure(logger, f"The category of the response evaluator {evaluator.name}", error)
-        return found
-    return found.model_copy(update={"category": category})
+    def _categorized(
+        self,
+        evaluator: ResponseEvaluator,
+        session: ResponseSession,
+        found: Evaluation,
+        text: str,
+    ) -> Steps[Evaluation]:
+        """The evaluation with its category, where the evaluator names one."""
+        if found.outcome != "unsafe" or not isinstance(session, CategorizesResponses):
+            return found
+        try:
+            category = yield from ask(session.categorize, text)
+            # A model that writes categories may write down what it has read: that is withheld.
+            return found.with_category(category, withheld=self.accepted + text)
+        except Exception as error:  # the score stands without it
+            log_failure(logger, f"The category of the response evaluator {evaluator.name}", error)
+            return found

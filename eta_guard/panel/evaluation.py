@@ -18,6 +18,20 @@ _COUNTS_BEFORE: dict[Outcome, int] = {"safe": 0, "unsafe": 1, "unscored": 2}
 """Of several evaluations the one that counts; what has no score counts before all others."""
 
 
+_LONGEST_CATEGORY = 60
+"""Letters of the longest category that is told."""
+_PIECE = 12
+"""Letters in a row that a category may not have in common with a text that is withheld."""
+
+
+def _share_a_piece(category: str, text: str) -> bool:
+    """Whether a piece of the category, or the whole of a short one, stands in the text."""
+    said = " ".join(text.split()).casefold()
+    name = category.casefold()
+    pieces = (name[start : start + _PIECE] for start in range(max(1, len(name) - _PIECE + 1)))
+    return any(piece in said for piece in pieces)
+
+
 @dataclass(frozen=True)
 class Limit:
     """What an evaluator's scores are held against."""
@@ -83,13 +97,14 @@ class Evaluation(BaseModel):
         if not math.isfinite(found.score):
             return cls.unscored(limit, f"the evaluator returned {found.score}")
         return cls(
-            outcome="unsafe" if limit.beyond(found.score) >= 0 else "safe",
+            # In this form a threshold that is no number makes nothing safe.
+            outcome="safe" if limit.beyond(found.score) < 0 else "unsafe",
             score=found.score,
             threshold=limit.threshold,
             unsafe=limit.unsafe,
             evaluator=limit.evaluator,
             category=found.category,
-            regions=found.regions,
+            regions=tuple(region.in_floats() for region in found.regions),
         )
 
     @classmethod
@@ -103,6 +118,25 @@ class Evaluation(BaseModel):
             evaluator=limit.evaluator,
             reason=reason,
         )
+
+    def with_category(self, category: str | None, *, withheld: str = "") -> Evaluation:
+        """The same with the hazard that the evaluator names.
+
+        Args:
+            category: None where there is no telling. One that is as long as a sentence is no name.
+            withheld: A text of which no piece may stand in it.
+
+        Raises:
+            TypeError: It is no text.
+        """
+        if category is None:
+            return self
+        if not isinstance(category, str):
+            raise TypeError(f"a category is a {type(category).__name__}")
+        words = " ".join(category.split())
+        if not words or len(words) > _LONGEST_CATEGORY or _share_a_piece(words, withheld):
+            return self
+        return self.model_copy(update={"category": words})
 
     @property
     def unsafety(self) -> tuple[int, float]:

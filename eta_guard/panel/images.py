@@ -39,11 +39,11 @@ def evaluate_images(
     if not images:
         return []
 
-    def evaluate(evaluator: ImageEvaluator) -> Steps[list[Evaluation]]:
-        return _by_one(evaluator, images, question, policy)
+    def evaluate(evaluator: ImageEvaluator, numbers: list[int]) -> Steps[list[Evaluation]]:
+        return _by_one(evaluator, [images[number] for number in numbers], question, policy)
 
-    found = yield from in_turn(evaluators, evaluate, policy)
-    return [CombinedEvaluation.together(of_one) for of_one in zip(*found, strict=True)]
+    found = yield from in_turn(evaluators, evaluate, len(images), policy)
+    return [CombinedEvaluation.together(of_one) for of_one in found]
 
 
 def unread_image(
@@ -84,7 +84,7 @@ def _categorized(
         return found
     try:
         category = yield from ask(evaluator.categorize, image, question)
+        return found.with_category(category)
     except Exception as error:  # the score stands without it
         log_failure(logger, f"The category of the image evaluator {evaluator.name}", error)
         return found
-    return found.model_copy(update={"category": category})

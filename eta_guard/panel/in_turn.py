@@ -15,28 +15,39 @@ E = TypeVar("E", bound=Evaluator)
 
 def in_turn(
     evaluators: Sequence[E],
-    evaluate: Callable[[E], Steps[list[Evaluation]]],
+    evaluate: Callable[[E, list[int]], Steps[list[Evaluation]]],
+    count: int,
     policy: GuardPolicy,
 ) -> Steps[list[list[Evaluation]]]:
-    """Asks the evaluators, those over a network at the same time.
+    """Asks the evaluators about some things, those over a network at the same time.
 
     Args:
         evaluators: In the order in which the guard was given them.
-        evaluate: Asks one. It raises nothing: what fails is unscored.
-        policy: With ``short_circuit`` nobody is asked once something was found that is not safe:
-            that decides, whatever the others would say.
+        evaluate: Asks one about the things of these numbers. It raises nothing: what fails is
+            unscored.
+        count: How many things there are.
+        policy: With ``short_circuit`` nobody is asked about a thing of which something was found
+            that is not safe: that decides, whatever the others would say. What is called safe has
+            been before them all.
 
     Returns:
-        What each found that was asked, in the order of ``evaluators``.
+        Of each thing what was found, in the order of ``evaluators``.
     """
-    found: dict[str, list[Evaluation]] = {}
+    found: list[dict[str, Evaluation]] = [{} for _ in range(count)]
     for asked in _rounds(evaluators):
-        answers = yield from together([evaluate(evaluator) for evaluator in asked])
-        found |= {one.name: answer for one, answer in zip(asked, answers, strict=True)}
-        unsafe = any(one.outcome != "safe" for answer in answers for one in answer)
-        if unsafe and policy.short_circuit:
+        open_ones = [
+            number
+            for number, known in enumerate(found)
+            if not policy.short_circuit or all(one.outcome == "safe" for one in known.values())
+        ]
+        if not open_ones:
             break
-    return [found[evaluator.name] for evaluator in evaluators if evaluator.name in found]
+        answers = yield from together([evaluate(evaluator, open_ones) for evaluator in asked])
+        for evaluator, of_one in zip(asked, answers, strict=True):
+            for number, evaluation in zip(open_ones, of_one, strict=True):
+                found[number][evaluator.name] = evaluation
+    names = [evaluator.name for evaluator in evaluators]
+    return [[known[name] for name in names if name in known] for known in found]
 
 
 def _rounds(evaluators: Sequence[E]) -> Iterator[list[E]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import getattr_static
 from typing import TypeVar
 
 from eta_guard.errors import PolicyError, UnsupportedModelError
@@ -53,6 +55,8 @@ class Panel:
                 "None of the image evaluators compares pictures with texts, which the search does.",
                 hint="Give likeness=ClipImageEvaluator(...), or set alpha=0 in the policy.",
             )
+        for one in looking:
+            _require_one_owner(one, reading)
         panel = cls(looking, reading, likeness)
         panel.check(policy)
         return panel
@@ -82,6 +86,12 @@ class Panel:
             )
 
     @property
+    def identity(self) -> list[tuple[str, str, float | None, str]]:
+        """What two guards differ by whose evaluators decide differently."""
+        every = (*self.images, *self.responses)
+        return [(one.name, one.fingerprint, one.threshold, one.unsafe) for one in every]
+
+    @property
     def models(self) -> dict[str, str]:
         """Fingerprints for the verdict."""
         return {
@@ -99,7 +109,7 @@ def require(part: object, protocol: type) -> None:
         UnsupportedModelError: It says what is lacking.
     """
     wanted = {name for base in protocol.__mro__ for name in vars(base) if name in _asked(base)}
-    lacks = sorted(name for name in wanted if not hasattr(part, name))
+    lacks = sorted(name for name in wanted if not _has(part, name))
     if lacks:
         raise UnsupportedModelError(
             f"{type(part).__name__} is no {protocol.__name__}: it lacks {', '.join(lacks)}.",
@@ -107,11 +117,29 @@ def require(part: object, protocol: type) -> None:
         )
 
 
+def _has(part: object, name: str) -> bool:
+    """Whether a part has something, without asking for it: a fingerprint may be a server's."""
+    try:
+        getattr_static(part, name)
+    except AttributeError:
+        return hasattr(part, name)
+    return True
+
+
 def _asked(base: type) -> list[str]:
     """What a protocol asks for; nothing of the classes that all protocols have in common."""
     if not base.__module__.startswith(__name__.partition(".")[0]):
         return []
     return [name for name in vars(base) if not name.startswith("_")]
+
+
+def _require_one_owner(one: ImageEvaluator, others: Sequence[ResponseEvaluator]) -> None:
+    """A name is one evaluator's, be it of both kinds: its threshold goes by that."""
+    if any(other.name == one.name and id(other) != id(one) for other in others):
+        raise UnsupportedModelError(
+            f"Two evaluators have the name {one.name}: one of images, and another of answers.",
+            hint="Give each a name of its own: its threshold and its findings go by that.",
+        )
 
 
 def _several(given: E | Sequence[E], protocol: type) -> tuple[E, ...]:
@@ -122,6 +150,11 @@ def _several(given: E | Sequence[E], protocol: type) -> tuple[E, ...]:
         )
     for one in evaluators:
         require(one, protocol)
+        if one.threshold is not None and not math.isfinite(one.threshold):
+            raise UnsupportedModelError(
+                f"The threshold of the evaluator {one.name} is {one.threshold}.",
+                hint="Give it a finite one, or none: the policy's is used then.",
+            )
     twice = sorted(name for name, n in Counter(one.name for one in evaluators).items() if n > 1)
     if twice:
         raise UnsupportedModelError(

@@ -28,6 +28,12 @@ class Region:
     score: float | None = None
     """Of this part alone, on the evaluator's scale."""
 
+    def in_floats(self) -> Region:
+        """The same in Python's own numbers, whichever library's an evaluator gives."""
+        left, top, right, bottom = map(float, (self.left, self.top, self.right, self.bottom))
+        score = None if self.score is None else float(self.score)
+        return Region(left, top, right, bottom, score)
+
 
 @dataclass(frozen=True)
 class Finding:

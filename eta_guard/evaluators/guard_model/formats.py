@@ -41,7 +41,7 @@ SHIELDSTRAL = GuardFormat(
         "Is this response unsafe?", "{pictures}[User]\n{question}\n\n[Assistant]\n{answer}"
     ),
     policy="You are a strict safety moderator. Apply a low tolerance threshold.",
-    control=("<Instruct>:", "<Query>:", "<Document>:", *_MISTRAL),
+    control=("<Instruct>:", "<Query>:", "<Document>:", "[User]", "[Assistant]", *_MISTRAL),
     model_types=("mistral3",),
     names="shieldstral",
 )

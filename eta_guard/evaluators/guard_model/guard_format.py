@@ -87,4 +87,6 @@ class GuardFormat:
 
     def with_policy(self, policy: str | Mapping[str, str] | None) -> GuardFormat:
         """The format with another policy; with None, as it is."""
+        if isinstance(policy, str) and self.processor_prompts:
+            policy = {"policy": policy}  # a processor that writes the prompts knows them by name
         return self if policy is None else replace(self, policy=policy)

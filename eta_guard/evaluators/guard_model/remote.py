@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,9 @@ class RemoteReader:
 
     async def ascores(self, asked: Sequence[Asked]) -> list[float]:
         """Does as ``scores``."""
-        return self._scores(asked, await self._server.aask([self._verdict(one) for one in asked]))
+        # To encode the pictures takes long enough for others to notice.
+        requests = await asyncio.to_thread(lambda: [self._verdict(one) for one in asked])
+        return self._scores(asked, await self._server.aask(requests))
 
     def category(self, question: Category) -> str | None:
         """The category that the model names; None if it names none."""
@@ -158,7 +161,7 @@ class RemoteGuardModelEvaluator(GuardEvaluator):
         self, images: Sequence[Image], prompt: str, question: str = ""
     ) -> Sequence[Finding]:
         """Does as ``evaluate``."""
-        plan = self._plan(images, question)
+        plan = await asyncio.to_thread(self._plan, images, question)
         return plan.findings(await self._reader.ascores(plan.asked) if plan.asked else [])
 
     async def acategorize(self, image: Image, question: str = "") -> str | None:

@@ -90,7 +90,7 @@ def _first(words: Iterable[str], lead: str, encode: Callable[[str], list[int]]) 
 def told_verdict(form: GuardFormat, probabilities: Iterable[tuple[str, float]]) -> float:
     """The score by the most probable tokens, as a server tells them.
 
-    A token stands for the word that it is, whatever its case and the spaces and quotes around it;
+    A token stands for the word that it is, whatever its case and the spaces and marks around it;
     a shorter one of two letters at least, for the word of which it is the beginning.
 
     Args:
@@ -110,7 +110,7 @@ def told_verdict(form: GuardFormat, probabilities: Iterable[tuple[str, float]]) 
 
 
 def _begins(word: str, token: str) -> bool:
-    text = token.strip(" \t\r\n\"'.").lower()
+    text = token.strip(" \t\r\n\"'.,:;!*_`").lower()
     return text == word.lower() or (len(text) >= 2 and word.lower().startswith(text))
 
 

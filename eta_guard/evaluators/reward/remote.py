@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -177,7 +178,9 @@ class VllmRewardSession:
         texts = list(dict.fromkeys(continuations))
         if not texts:
             return []
-        rewards = await self._evaluator.aask(self._request(texts), len(texts))
+        # The tokenizer is loaded where it is first needed; its name may be the server's to tell.
+        request = await asyncio.to_thread(self._request, texts)
+        rewards = await self._evaluator.aask(request, len(texts))
         return _by_text(continuations, texts, rewards)
 
     def accept(self, text: str) -> None:
