@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
-from eta_guard import EtaGuard, GuardPolicy
+from eta_guard import EtaGuard, GuardPolicy, Verdict
+from eta_guard.errors import PolicyError
 from tests.fakes import SAFE, UNSAFE, FakeResponses, Rig, image_block, question, verdict_of
 
 
@@ -136,3 +137,18 @@ def test_policies_are_told_apart_in_the_verdict() -> None:
     assert told == [first.label, second.label]
     assert first.label.startswith("strict@")
     assert first.label != second.label
+
+
+def test_thresholds_of_a_caller_are_checked_here_too() -> None:
+    asked = {"eta_guard": {"thresholds": {"clipp": 0.1}}}
+    ours = rig(overridable=frozenset({"thresholds"}))
+    with pytest.raises(PolicyError, match="clipp"):
+        ours.guard().evaluate([question(SAFE)], configurable=asked)
+
+
+def test_verdicts_from_before_directions_are_read() -> None:
+    old = {"outcome": "unsafe", "score": 0.5, "threshold": 0.16}
+    told = {"decision": "aligned", "route": [], "schema_version": 1, "response": old}
+    verdict = Verdict.model_validate({**told, "images": [{**old, "message": 0, "block": 0}]})
+    assert verdict.response is not None
+    assert (verdict.images[0].unsafe, verdict.response.unsafe) == ("above", "below")

@@ -85,7 +85,8 @@ class Loads:
         self.asked.append(("here", model, settings))
         if model in self.missing:
             raise MissingWeightsError({f"the model {model!r}": model})
-        return self.guard(name=settings.get("name", "guard_model"), threshold=0.5)
+        own = "classifier" if "unsafe_labels" in settings else "guard_model"
+        return self.guard(name=settings.get("name", own), threshold=0.5)
 
     def from_server(self, base_url: str, model: str, **settings: Any) -> Any:
         self.asked.append((base_url, model, settings))
@@ -129,7 +130,7 @@ def test_further_ones_stand_behind_the_assemblys_own(loads: Loads) -> None:
         progress=said.append,
     )
     panel = panel_of(parts, GuardPolicy())
-    assert [one.name for one in panel.images] == ["clip", "typographic", "guard_model"]
+    assert [one.name for one in panel.images] == ["clip", "typographic", "classifier"]
     assert [one.name for one in panel.responses] == ["reward", "guard_model"]
     assert id(panel.likeness) == id(panel.images[0])
     guard, typographic, classifier = loads.asked

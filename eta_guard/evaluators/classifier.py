@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import torch
 from PIL import Image as Images
-from PIL import ImageOps
 from PIL.Image import Image
 from torch import Tensor
 from transformers import (
@@ -154,7 +153,7 @@ class ClassifierImageEvaluator:
 
     def _found(self, pictures: list[Image]) -> list[Finding]:
         bounded = [bounded_aspect(picture) for picture in pictures]
-        views = [_uncut_views(one) if self._cuts else [one] for one in bounded]
+        views = [covering_views(one) if self._cuts else [one] for one in bounded]
         rows = self._probabilities([view for several in views for view in several])
         each = torch.split_with_sizes(rows, [len(several) for several in views])
         return [self._finding(of_views) for of_views in each]
@@ -176,21 +175,6 @@ class ClassifierImageEvaluator:
         score, best = scores.clamp(max=1.0).max(dim=0)
         labels = list(self._places.values())
         return Finding(float(score), labels[int(views[best].argmax())])
-
-
-def _uncut_views(picture: Image) -> list[Image]:
-    """The picture, and views of it of which a processor that cuts borders off cuts nothing away.
-
-    Those are the squares that cover it, each within a border that is there to be cut off: processors
-    keep seven eighths of a side, or a little less.
-    """
-    whole, *squares = covering_views(picture)
-    return [whole, *(_bordered(square) for square in squares or [whole])]
-
-
-def _bordered(square: Image) -> Image:
-    border = -(-min(square.size) // 6)
-    return ImageOps.expand(square, border, fill=(127, 127, 127))
 
 
 def _places(config: PretrainedConfig, unsafe_labels: Sequence[str]) -> Mapping[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 
 from eta_guard import EtaGuard, GuardPolicy
 from eta_guard.errors import PolicyError, UnsupportedModelError
+from eta_guard.panel.evaluation import Evaluation, Limit
 from eta_guard.panel.panel import Panel
 from eta_guard.protocols import Finding, Region
 from tests.fakes import (
@@ -37,11 +39,12 @@ class Images(FakeImages):
     cost: float = 1.0
     finding: Finding | Exception = field(default_factory=lambda: Finding(0.0))
     questions: list[str] = field(default_factory=list)
+    """Of each picture that it was asked about."""
 
     def evaluate(
         self, images: Sequence[Image.Image], prompt: str, question: str = ""
     ) -> list[Finding]:
-        self.questions.append(question)
+        self.questions += [question] * len(images)
         if isinstance(self.finding, Exception):
             raise self.finding
         return [self.finding] * len(images)
@@ -73,6 +76,9 @@ class GuardModel(FakeResponses):
     ) -> FakeResponseSession:
         self.seen.append((question, len(pictures)))
         return FakeResponseSession(self, prompt)
+
+
+ALL = GuardPolicy(short_circuit=False)
 
 
 def unsafe_by_half(prompt: str, text: str) -> float:
@@ -133,10 +139,11 @@ def test_the_cheap_ones_are_asked_first_and_the_dear_ones_only_where_it_matters(
     assert safe.decision == "passed"
     assert (len(cheap.asked), len(dear.questions)) == (1, 1)
     unsafe = verdict_of(model.invoke([question(SAFE, UNSAFE)]))
-    assert len(dear.questions) == (1 if short_circuit else 2)
-    assert unsafe.image is not None
-    names = [one.evaluator for one in unsafe.image.findings]
-    assert names == (["clip"] if short_circuit else ["other", "clip"])
+    # What is called safe has been before all of them, also beside an unsafe picture.
+    assert len(dear.questions) == 1 + (1 if short_circuit else 2)
+    names = [[one.evaluator for one in image.findings] for image in unsafe.images]
+    assert names == [["other", "clip"], ["clip"] if short_circuit else ["other", "clip"]]
+    assert [image.outcome for image in unsafe.images] == ["safe", "unsafe"]
 
 
 def test_a_category_that_costs_a_reading_is_asked_for_flagged_pictures_alone() -> None:
@@ -298,3 +305,88 @@ def test_likeness_is_a_seam_of_its_own() -> None:
     assert compares.asked == []
     panel = Panel.of([bare, compares], FakeResponses(), None, GuardPolicy())
     assert panel.likeness is compares
+
+
+def test_a_picture_beside_an_unsafe_one_is_not_called_safe_unasked() -> None:
+    """A caller that drops the unsafe pictures alone would let it through."""
+
+    class Finds(Images):
+        def evaluate(
+            self, images: Sequence[Image.Image], prompt: str, question: str = ""
+        ) -> list[Finding]:
+            black = [image.getpixel((0, 0)) == (0, 0, 0) for image in images]
+            return [Finding(0.99 if dark else 0.1) for dark in black]
+
+    verdict = guard([FakeImages(), Finds()]).evaluate([question(UNSAFE, 0.0)])
+    assert [image.outcome for image in verdict.images] == ["unsafe", "unsafe"]
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+def test_a_threshold_that_is_no_number_makes_nothing_safe(threshold: float) -> None:
+    with pytest.raises(UnsupportedModelError, match="threshold of the evaluator other"):
+        guard(Images(threshold=threshold, finding=Finding(0.99)))
+    nan = Limit("other", float("nan"), "above")
+    assert Evaluation.of(Finding(0.0), nan).outcome == "unsafe"
+
+
+@dataclass
+class Echoing(GuardModel):
+    """Its categories repeat what it has read."""
+
+    named: str = ""
+
+    def open(self, *_: Any) -> FakeResponseSession:
+        session: Any = FakeResponseSession(self, "")
+        session.categorize = lambda text: self.named
+        found: FakeResponseSession = session
+        return found
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("S9", "S9"),
+        ("Non-violent  Illegal Acts", "Non-violent Illegal Acts"),
+        (DRAFT, None),
+        (f"unsafe: {DRAFT[6:24]}", None),
+        (DRAFT[:5].lower(), None),
+        ("a name of a hazard that is rather long, as sentences are, and so is none", None),
+    ],
+)
+def test_a_category_repeats_nothing_of_a_draft(named: str, told: str | None) -> None:
+    doubting = Echoing(unsafe_by_half, named=named)
+    model = guard(responses=[FakeResponses(scoring()), doubting], policy=ALL)
+    response = verdict_of(model.invoke([question(UNSAFE)])).response
+    assert response is not None
+    assert response.findings[1].category == told
+
+
+def test_what_is_put_together_stays_as_it_is() -> None:
+    given: list[Any] = [FakeImages()]
+    model = guard(given)
+    given.append(Images(finding=Finding(0.9)))
+    assert len(model.panel.images) == 1
+    policy = GuardPolicy(thresholds={"clip": 0.3})
+    with pytest.raises(TypeError, match="never changes"):
+        policy.thresholds["clip"] = 0.9
+    with pytest.raises(TypeError, match="never changes"):
+        policy.thresholds.update(clip=0.9)
+    assert hash(policy) == hash(GuardPolicy(thresholds={"clip": 0.3}))
+    assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+def test_an_answer_that_somebody_could_not_evaluate_is_never_returned() -> None:
+    class Failing(GuardModel):
+        def open(self, *_: Any) -> FakeResponseSession:
+            raise RuntimeError("broken")
+
+    low = FakeResponses(scoring(final=0.0))
+    policy = GuardPolicy(on_unrepaired="return")
+    for several in ([low], [low, Failing(unsafe_by_half)]):
+        verdict = verdict_of(guard(responses=several, policy=policy).invoke([question(UNSAFE)]))
+        assert verdict.decision == ("aligned" if len(several) == 1 else "refused")
+
+
+def test_one_name_is_one_evaluators() -> None:
+    with pytest.raises(UnsupportedModelError, match="one of images, and another of answers"):
+        guard([FakeImages(name="x")], [FakeResponses(name="x")])
