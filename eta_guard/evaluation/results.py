@@ -17,7 +17,7 @@ from eta_guard.evaluation.records import CaseRecord
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the records; results of another one cannot be continued."""
 
 CONFIGURATION, CASES = "run.json", "cases.jsonl"

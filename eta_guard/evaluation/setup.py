@@ -106,14 +106,10 @@ class Setup:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """Whatever the answers depend on, but for where the models run."""
-        further = {
-            "image_evaluators": list(self.image_evaluators),
-            "response_evaluators": list(self.response_evaluators),
-        }
         return {
             "models": dict(self.models),
-            # Left out where there are none: results from before there could be any go on.
-            **{kind: specs for kind, specs in further.items() if specs},
+            "image_evaluators": list(self.image_evaluators),
+            "response_evaluators": list(self.response_evaluators),
             "judge": self.judge_name,
             "judge_template": self.judge_template and self.judge_template.read_text("utf-8"),
             "methods": list(self.methods),

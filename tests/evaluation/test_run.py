@@ -168,14 +168,12 @@ GUARD = "guard:org/guard"
 def test_further_evaluators_are_part_of_the_configuration(tmp_path: Path) -> None:
     cases, out = suite(tmp_path), tmp_path / "out"
     EvaluationRun(cases, SETUP, out=out, spread=Backwards()).finish()
-    # Results from before there were any go on.
-    assert "image_evaluators" not in (out / "run.json").read_text()
     assert EvaluationRun(cases, replace(SETUP, image_evaluators=()), out=out).done == 4
     for kind, more in (
         ("image_evaluators", replace(SETUP, image_evaluators=(GUARD,))),
         ("response_evaluators", replace(SETUP, response_evaluators=(GUARD,))),
     ):
-        with pytest.raises(InputError, match=f"another configuration: {kind} was null"):
+        with pytest.raises(InputError, match=f"another configuration: {kind} was"):
             EvaluationRun(cases, more, out=out)
         EvaluationRun(cases, more, out=tmp_path / kind, spread=Backwards()).finish()
         assert EvaluationRun(cases, more, out=tmp_path / kind).done == 4
