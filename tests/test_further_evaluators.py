@@ -201,6 +201,7 @@ def test_a_directory_with_an_at_sign_is_a_directory(tmp_path: Path, loads: Loads
     assert loads.asked[0][1:] == (str(folder), {"revision": None, "device": None, "dtype": None})
 
 
+@pytest.mark.slow
 def test_a_guard_model_that_reads_answers_judges_the_text_in_pictures() -> None:
     parts = pretrained.load_parts(
         image_evaluators=["typographic"], response_evaluators=["guard:embedded"], device="cpu"

@@ -14,7 +14,6 @@ from notebooks.run import HERE, NAMES, execute, read
 
 LARGEST = 300_000
 """Bytes of a notebook, its pictures included."""
-QUICK = {"one_request"}
 ALL = pytest.mark.parametrize("name", NAMES)
 WARNING = "warnings.warn('late'); print('one'); print('progress', file=sys.stderr)\n'two'"
 PICTURE = re.compile(r"base64,[A-Za-z0-9+/=]+")
@@ -36,10 +35,8 @@ def _output(output: NotebookNode) -> dict[str, Any]:
 
 
 @pytest.mark.loopback  # the kernel listens there
-@pytest.mark.parametrize(
-    "name",
-    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES],
-)
+@pytest.mark.slow
+@ALL
 @pytest.mark.timeout(1800)
 def test_a_fresh_run_shows_what_was_committed(name: str) -> None:
     committed = read(name)

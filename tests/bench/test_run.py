@@ -68,6 +68,7 @@ def test_a_difference_in_text_is_told() -> None:
     assert summary([pair, replace(pair, same_text=False)])["same_text"] is False
 
 
+@pytest.mark.slow
 def test_a_slow_machine_repeats_less_unless_it_is_told_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

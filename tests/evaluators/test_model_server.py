@@ -106,7 +106,8 @@ def test_some_failures_are_logged_and_all_of_them_raised(
 ) -> None:
     error = EvaluationError("It broke.", hint="Mend it.")
     require_answers([{}, error], "The guard")
-    assert "one of 2 questions is unscored: It broke." in caplog.text
+    assert "one of 2 questions is unscored (EvaluationError)." in caplog.text
+    assert "It broke" not in caplog.text  # a server may repeat what it was asked
     require_answers([], "The guard")
     with pytest.raises(EvaluationError, match="It broke"):
         require_answers([error, error], "The guard")
