@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from eta_guard import embedded
@@ -15,12 +16,15 @@ from eta_guard.evaluators.classifier import ClassifierImageEvaluator
 from eta_guard.evaluators.clip import ClipImageEvaluator
 from eta_guard.evaluators.decision import DecisionEvaluator
 from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
+from eta_guard.evaluators.reward.armorm import ArmoRM
 from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.evaluators.text_lines import TextLine
 from eta_guard.evaluators.typographic import TypographicEvaluator
 from eta_guard.further_evaluators import load_guard_model
 from eta_guard.protocols import ImageEvaluator, Region, ResponseEvaluator
 from eta_guard.testing import ImageEvaluatorTests, ResponseEvaluatorTests
+from tests.evaluators.reward.test_armorm import save_checkpoint
+from tests.evaluators.reward.test_remote import evaluator
 from tests.evaluators.test_decision import FakeDecisions
 from tests.evaluators.tiny_classifiers import save_convnext, save_vit
 
@@ -77,6 +81,22 @@ class TestGuardModel(ResponseEvaluatorTests):
     @pytest.fixture
     def response_evaluator(self) -> ResponseEvaluator:
         return guard_model()
+
+
+class TestArmoRM(ResponseEvaluatorTests):
+    @pytest.fixture
+    def response_evaluator(self, tmp_path: Path) -> ResponseEvaluator:
+        name = save_checkpoint(tmp_path / "tiny-armorm", torch.float32)
+        return ArmoRM.from_pretrained(str(name), device="cpu", dtype=torch.float32)
+
+
+class TestVllmReward(ResponseEvaluatorTests):
+    """Over a played server that pays by the ids."""
+
+    @pytest.fixture
+    def response_evaluator(self) -> ResponseEvaluator:
+        made, _ = evaluator()
+        return made
 
 
 class TestVit(ImageEvaluatorTests):
