@@ -165,23 +165,3 @@ class TestTypographic(ImageEvaluatorTests):
     @property
     def unsafe_picture(self) -> Image.Image:
         return Image.new("RGB", (8, 8), "red")
-
-
-@cache
-def typographic() -> TypographicEvaluator:
-    return TypographicEvaluator(judge=DecisionEvaluator(FakeDecisions()))
-
-
-@pytest.mark.slow
-class TestTypographicWithItsReader(ImageEvaluatorTests):
-    """What the real reader has read is kept for all tests."""
-
-    @pytest.fixture
-    def image_evaluator(self) -> ImageEvaluator:
-        for module in ("rapidocr", "onnxruntime"):
-            pytest.importorskip(module, reason="needs the extra ocr: pip install 'eta_guard[ocr]'")
-        return typographic()
-
-    @property
-    def pictures(self) -> Sequence[Image.Image]:
-        return [sample("safe_kite_typographic"), sample("safe_cat_pictogram")]
