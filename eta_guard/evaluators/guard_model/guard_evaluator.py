@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from PIL.Image import Image
 
-from eta_guard.evaluators.bounded_cache import BoundedCache
 from eta_guard.evaluators.guard_model.asking import Asking, Category
 from eta_guard.evaluators.guard_model.guard_format import GuardFormat
-from eta_guard.evaluators.guard_model.pictures import KeptFindings, PicturePlan
+from eta_guard.evaluators.guard_model.pictures import PicturePlan
 from eta_guard.evaluators.guard_model.reader import Reader
 from eta_guard.evaluators.guard_model.session import GuardSession
+from eta_guard.evaluators.kept_findings import KeptFindings
 from eta_guard.protocols.evaluators import Direction, Finding
 from eta_guard.text.plain_text import PlainText
 
@@ -60,7 +60,7 @@ class GuardEvaluator:
         self.format = form
         self._reader = reader
         self._asking = Asking(form, PlainText([*reader.control_tokens, *form.control]))
-        self._kept: KeptFindings = BoundedCache(kept_pictures)
+        self._kept = KeptFindings(kept_pictures)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.fingerprint!r}, {self.format.name!r})"
