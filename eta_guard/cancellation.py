@@ -8,9 +8,7 @@ as counts are. Names are those of Trio and AnyIO.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 
 class Cancelled(BaseException):
@@ -22,11 +20,27 @@ class Cancelled(BaseException):
 
 
 class CancelScope:
-    """What is done within it can be given up, together with all that is begun there."""
+    """What is begun within it can be given up, from anywhere.
 
-    def __init__(self, around: CancelScope | None = None) -> None:
-        self._around = around
+    Example:
+        >>> with CancelScope() as scope:
+        ...     begin(work, copy_context())
+        >>> scope.cancel()
+    """
+
+    def __init__(self) -> None:
+        self._around: CancelScope | None = None
         self._cancelled = False
+        self._token: Token[CancelScope | None] | None = None
+
+    def __enter__(self) -> CancelScope:
+        self._around = _scope.get()
+        self._token = _scope.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._token is not None
+        _scope.reset(self._token)
 
     def cancel(self) -> None:
         """Gives up; the work ends at its next checkpoint."""
@@ -39,24 +53,6 @@ class CancelScope:
 
 
 _scope: ContextVar[CancelScope | None] = ContextVar("eta_guard_cancel_scope", default=None)
-
-
-def open_scope() -> CancelScope:
-    """Opens a scope for the rest of the current context, within the one that is open there."""
-    scope = CancelScope(_scope.get())
-    _scope.set(scope)
-    return scope
-
-
-@contextmanager
-def cancel_scope() -> Iterator[CancelScope]:
-    """Opens a scope for a block."""
-    scope = CancelScope(_scope.get())
-    token = _scope.set(scope)
-    try:
-        yield scope
-    finally:
-        _scope.reset(token)
 
 
 def checkpoint() -> None:

@@ -17,7 +17,7 @@ from threading import Thread
 from time import monotonic
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from eta_guard.cancellation import cancel_scope
+from eta_guard.cancellation import CancelScope
 from eta_guard.errors import DeadlineExceeded
 
 P = ParamSpec("P")
@@ -40,7 +40,7 @@ class Ask:
         """Asks without holding up the event loop."""
         if (form := self._form) is not None:
             return await form(*self.args, **self.kwargs)
-        with cancel_scope() as scope:
+        with CancelScope() as scope:
             try:
                 # A copy of the context goes along: what is counted in the thread counts for the
                 # request, and a scope that is given up here is given up there.
@@ -107,7 +107,7 @@ class Until:
             except BaseException as error:  # it belongs to the one who asks
                 answer.set_exception(error)
 
-        with cancel_scope() as scope:
+        with CancelScope() as scope:
             # Not of a pool: Python waits at its own end for all that a pool has begun.
             Thread(target=copy_context().run, args=(work,), daemon=True).start()
             try:
@@ -127,8 +127,9 @@ class Until:
         Raises:
             DeadlineExceeded: It was not.
         """
+        limit = asyncio.timeout(self._left())
         try:
-            async with asyncio.timeout(self._left()) as limit:
+            async with limit:
                 return await self.wanted.asynchronously()
         except TimeoutError as error:
             if not limit.expired():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eta_guard.cancellation import Cancelled, cancel_scope, checkpoint
+from eta_guard.cancellation import Cancelled, CancelScope, checkpoint
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
@@ -60,19 +61,22 @@ def engine(request: pytest.FixtureRequest) -> LocalEngine:
 
 def guard(engine: LocalEngine, **policy: Any) -> EtaGuard:
     rules = {"max_tokens": LONG, "max_sentence_tokens": 20, "alpha": 0.0, **policy}
-    evaluators = {"image_evaluator": FakeImages(), "response_evaluator": FakeResponses(lambda *_: 0.0)}
+    evaluators = {
+        "image_evaluator": FakeImages(),
+        "response_evaluator": FakeResponses(lambda *_: 0.0),
+    }
     return EtaGuard(engine=engine, policy=GuardPolicy(**rules), **evaluators)
 
 
 def test_a_scope_ends_what_was_begun_in_it_and_within_scopes_inside() -> None:
     checkpoint()
-    with cancel_scope() as outer:
-        with cancel_scope() as inner:
+    with CancelScope() as outer:
+        with CancelScope() as inner:
             inner.cancel()
             with pytest.raises(Cancelled):
                 checkpoint()
         checkpoint()
-        with cancel_scope():
+        with CancelScope():
             outer.cancel()
             with pytest.raises(Cancelled):
                 checkpoint()
@@ -130,19 +134,18 @@ def test_a_safe_request_waits_for_steps_of_flagged_ones_not_for_their_answers(
     begun = threading.Event()
     with counted(engine) as forwards:
         forwards.wanted.append((10, begun.set))
-        scope_holder: list[Any] = []
+        scopes = [CancelScope() for _ in range(7)]
 
-        def long() -> None:
-            with cancel_scope() as scope, pytest.raises(Cancelled):
-                scope_holder.append(scope)
+        def long(scope: CancelScope) -> None:
+            with scope, pytest.raises(Cancelled):
                 flagged.invoke([question(UNSAFE)])
 
-        others = [threading.Thread(target=long) for _ in range(7)]
+        others = [threading.Thread(target=long, args=(scope,)) for scope in scopes]
         for other in others:
             other.start()
         begun.wait()
         safe.invoke([question(SAFE)])
-        for scope in scope_holder:
+        for scope in scopes:
             scope.cancel()
         for other in others:
             other.join()
@@ -150,7 +153,7 @@ def test_a_safe_request_waits_for_steps_of_flagged_ones_not_for_their_answers(
     own = [place for place, thread in enumerate(forwards.threads) if thread == me]
     # After the prompt it is not in line until its answer is made ready.
     between = [
-        forwards.threads[before + 1 : after] for before, after in zip(own[1:], own[2:], strict=False)
+        forwards.threads[before + 1 : after] for before, after in itertools.pairwise(own[1:])
     ]
     assert sum(map(len, between)) > len(own), "the others were under way"
     # Nobody else has had two steps while this one waited for its next.

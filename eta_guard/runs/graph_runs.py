@@ -18,7 +18,7 @@ from langchain_core.runnables.config import set_config_context, var_child_runnab
 from langgraph.config import get_stream_writer
 from langgraph.types import StreamWriter
 
-from eta_guard.cancellation import open_scope
+from eta_guard.cancellation import CancelScope
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def run_apart(run: Run) -> Iterator[AIMessage]:
         The reply: in chunks, as they come, if ``"messages"`` are wanted.
     """
     apart = _apart()
-    scope = apart.run(open_scope)
+    scope = CancelScope()
+    apart.run(scope.__enter__)
     parts = apart.run(run.graph.stream, run.given, run.config, stream_mode=run.modes)
     last: AIMessage | None = None
     try:
