@@ -360,8 +360,11 @@ class GuardPolicy(BaseModel):
 
 
 def _what_is_wrong(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or "policy"
+    # Of a field that takes one value or several by name, the last says what is wrong with a name.
+    by_name = isinstance(error.errors()[0]["input"], dict)
+    first = error.errors()[-1 if by_name else 0]
+    # Beside names stand the kinds of value that were tried, as `literal['unsafe', ...]`.
+    name = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "policy"
     if first["type"] == "extra_forbidden":
         return f"There is no policy field {name!r}."
     value = first["input"]

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -27,7 +27,7 @@ class Forwards:
 
     def __init__(self) -> None:
         self.threads: list[int] = []
-        self.wanted: list[tuple[int, Callable[[], None]]] = []
+        self.wanted: list[tuple[int, Callable[[], object]]] = []
 
     def __call__(self, *_: object) -> None:
         self.threads.append(threading.get_ident())
@@ -38,7 +38,7 @@ class Forwards:
     def reached(self, number: int) -> asyncio.Event:
         """Is set once there were so many."""
         loop, event = asyncio.get_running_loop(), asyncio.Event()
-        self.wanted.append((number, lambda: loop.call_soon_threadsafe(event.set) and None))
+        self.wanted.append((number, lambda: loop.call_soon_threadsafe(event.set)))
         return event
 
 
@@ -102,7 +102,8 @@ async def test_cancelled_requests_keep_nobody_waiting(engine: LocalEngine, score
 
 
 def test_a_stream_that_is_closed_ends_the_work(engine: LocalEngine) -> None:
-    with counted(engine) as forwards, closing(guard(engine).stream([question(SAFE)])) as stream:
+    stream: Any = guard(engine).stream([question(SAFE)])
+    with counted(engine) as forwards:
         next(stream)
         stream.close()
         assert len(forwards.threads) < LONG // 2

@@ -103,7 +103,8 @@ async def ask(made: EtaGuard, form: str, score: float) -> tuple[str, Verdict, st
         for chunk in chunks[1:]:
             reply = reply + chunk
     else:
-        found = await made.graph.ainvoke({"messages": messages})
+        graph: Any = made.graph
+        found = await graph.ainvoke({"messages": messages})
         reply = found["messages"][-1]
     verdict = Verdict.model_validate(reply.response_metadata["eta_guard"])
     return reply.text, verdict, reply.response_metadata["finish_reason"]
