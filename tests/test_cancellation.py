@@ -14,6 +14,7 @@ import pytest
 from eta_guard.cancellation import Cancelled, CancelScope, checkpoint
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.guard import EtaGuard
+from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.policy import GuardPolicy
 from tests.engines.local.tiny import llava
 from tests.fakes import SAFE, UNSAFE, FakeImages, FakeResponses, question
@@ -99,6 +100,28 @@ async def test_cancelled_requests_keep_nobody_waiting(engine: LocalEngine, score
         # Of all that were cancelled a single one can have been within a step.
         own = reply.response_metadata["eta_guard"]["counts"]["vlm_forwards"]
         assert len(forwards.threads) - done <= own + 1
+
+
+async def test_the_unguarded_model_stops_as_well(engine: LocalEngine) -> None:
+    model = ChatLocalVLM(engine=engine, max_tokens=LONG)
+    short = ChatLocalVLM(engine=engine, max_tokens=4)
+    with counted(engine) as forwards:
+        under_way = forwards.reached(20)
+        tasks = [asyncio.create_task(model.ainvoke([question(SAFE)])) for _ in range(3)]
+        await under_way.wait()
+        for task in tasks:
+            task.cancel()
+        done = len(forwards.threads)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await short.ainvoke([question(SAFE)])
+        assert len(forwards.threads) <= done + 1 + 5
+
+        stream: Any = model.stream([question(SAFE)])
+        next(stream)
+        stream.close()
+        done = len(forwards.threads)
+        await short.ainvoke([question(SAFE)])
+        assert len(forwards.threads) <= done + 5
 
 
 def test_a_stream_that_is_closed_ends_the_work(engine: LocalEngine) -> None:
