@@ -175,8 +175,8 @@ class GuardPolicy(BaseModel):
     unscored."""
     on_error: Literal["raise", "refuse"] = "raise"
     """An engine that fails: raise its error, or reply with ``refusal_message`` (decision
-    ``refused``) and put the reason in the verdict. ``PolicyError`` and ``EvaluationError`` are
-    raised in either case."""
+    ``refused``) and put the reason in the verdict. ``PolicyError``, ``EvaluationError`` and
+    ``OverloadedError`` are raised in either case."""
     timeout: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """Seconds for a whole request. When nine tenths of them are over, nothing more is drawn: the
     plain answer or the repaired one, as far as it has come, is evaluated as it stands, goes out if

@@ -114,8 +114,8 @@ class Until:
                 return answer.result(seconds)
             except TimeoutError as error:
                 scope.cancel()
-                if answer.done():  # a limit of its own
-                    raise
+                if answer.done():  # a limit of its own, or at the last moment
+                    return answer.result()
                 raise DeadlineExceededError from error
             except BaseException:  # an interrupt
                 scope.cancel()

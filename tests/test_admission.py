@@ -68,6 +68,7 @@ def test_one_more_than_may_wait_is_an_error_at_once(guard: EtaGuard) -> None:
             lambda: graph.invoke({"messages": [question(SAFE)]}),
             lambda: asyncio.run(guard.ainvoke([question(SAFE)])),
             lambda: tenant.invoke([question(SAFE)]),
+            lambda: guard.evaluate([question(SAFE)]),
         ):
             with pytest.raises(OverloadedError, match="4 requests are under way"):
                 one_more()

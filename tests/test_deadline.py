@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
@@ -166,6 +167,22 @@ async def test_who_is_in_time_is_answered_as_without_a_limit() -> None:
         told = [reply.response_metadata["eta_guard"] for reply in replies]
         assert [one["decision"] for one in told] == [told[0]["decision"]] * 2
         assert told[0]["reason"] is None
+
+
+async def test_evaluating_alone_has_the_same_time() -> None:
+    hanging = Hanging("response")
+    try:
+        made = guard(hanging)
+        said = [question(SAFE), AIMessage(DRAFT)]
+        found = await asyncio.gather(asyncio.to_thread(made.evaluate, said), made.aevaluate(said))
+    finally:
+        hanging.over.set()
+    for verdict in found:
+        assert verdict.response
+        assert verdict.response.outcome == "unscored"
+        assert verdict.response.reason == "DeadlineExceededError"
+        assert verdict.image
+        assert verdict.image.outcome == "safe"
 
 
 def test_the_time_is_that_of_the_whole_request() -> None:
