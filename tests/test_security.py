@@ -14,7 +14,7 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TEXT)
 
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=[name for _, name in NAMED])
 def test_a_test_that_is_named_is_there(file: str, name: str) -> None:
-    assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.M)
+    assert re.search(rf"^ *(async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE)
 
 
 def test_each_promise_names_one() -> None:
