@@ -42,14 +42,12 @@ class Ask:
             return await form(*self.args, **self.kwargs)
         with CancelScope() as scope:
             try:
-                # A copy of the context goes along: what is counted in the thread counts for the
-                # request, and a scope that is given up here is given up there.
-                return await asyncio.to_thread(self._in_thread)
+                return await asyncio.wrap_future(_in_thread(self._raising_no_stop))
             except asyncio.CancelledError:
                 scope.cancel()
                 raise
 
-    def _in_thread(self) -> Any:
+    def _raising_no_stop(self) -> Any:
         try:
             return self.synchronously()
         except StopIteration as error:  # asyncio cannot hand it on, and would wait for ever
@@ -65,6 +63,35 @@ class Ask:
             part, f"a{self.method.__name__}", None
         )
         return found
+
+
+def _in_thread(work: Callable[[], T], *, waited_for: bool = True) -> Future[T]:
+    """Does something in a thread of its own.
+
+    Not of a pool: a place there would be waited for until somebody else's whole answer is drawn,
+    while a model is shared step by step.
+
+    Args:
+        work: Is done in a copy of the context: what is counted in the thread counts for the
+            request, and a scope that is given up here is given up there.
+        waited_for: Python does not end before it has.
+    """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        if not answer.set_running_or_notify_cancel():
+            return
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # it belongs to the one who asks
+            answer.set_exception(error)
+
+    thread = Thread(target=copy_context().run, args=(run,), name=_THREAD, daemon=not waited_for)
+    thread.start()
+    return answer
+
+
+_THREAD = "eta_guard"
 
 
 @dataclass(frozen=True)
@@ -99,17 +126,8 @@ class Until:
             DeadlineExceededError: It is.
         """
         seconds = self._left()
-        answer: Future[Any] = Future()
-
-        def work() -> None:
-            try:
-                answer.set_result(self.wanted.synchronously())
-            except BaseException as error:  # it belongs to the one who asks
-                answer.set_exception(error)
-
         with CancelScope() as scope:
-            # Not of a pool: Python waits at its own end for all that a pool has begun.
-            Thread(target=copy_context().run, args=(work,), daemon=True).start()
+            answer = _in_thread(self.wanted.synchronously, waited_for=False)
             try:
                 return answer.result(seconds)
             except TimeoutError as error:

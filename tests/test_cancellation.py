@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -23,17 +25,21 @@ LONG = 300
 REQUESTS = 12
 
 
+asking = ContextVar("asking", default=0)
+"""Number of the request that is at work."""
+
+
 class Forwards:
-    """Which thread ran each forward of the model, in order."""
+    """For which request each forward of the model was run, in order."""
 
     def __init__(self) -> None:
-        self.threads: list[int] = []
+        self.requests: list[int] = []
         self.wanted: list[tuple[int, Callable[[], object]]] = []
 
     def __call__(self, *_: object) -> None:
-        self.threads.append(threading.get_ident())
+        self.requests.append(asking.get())
         for number, tell in self.wanted:
-            if len(self.threads) == number:
+            if len(self.requests) == number:
                 tell()
 
     def reached(self, number: int) -> asyncio.Event:
@@ -93,13 +99,13 @@ async def test_cancelled_requests_keep_nobody_waiting(engine: LocalEngine, score
         await under_way.wait()
         for task in tasks:
             task.cancel()
-        done = len(forwards.threads)
+        done = len(forwards.requests)
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(one, asyncio.CancelledError) for one in found)
         reply = await guard(engine, max_tokens=4).ainvoke([question(SAFE)])
         # Of all that were cancelled a single one can have been within a step.
         own = reply.response_metadata["eta_guard"]["counts"]["vlm_forwards"]
-        assert len(forwards.threads) - done <= own + 1
+        assert len(forwards.requests) - done <= own + 1
 
 
 async def test_the_unguarded_model_stops_as_well(engine: LocalEngine) -> None:
@@ -111,17 +117,17 @@ async def test_the_unguarded_model_stops_as_well(engine: LocalEngine) -> None:
         await under_way.wait()
         for task in tasks:
             task.cancel()
-        done = len(forwards.threads)
+        done = len(forwards.requests)
         await asyncio.gather(*tasks, return_exceptions=True)
         await short.ainvoke([question(SAFE)])
-        assert len(forwards.threads) <= done + 1 + 5
+        assert len(forwards.requests) <= done + 1 + 5
 
         stream: Any = model.stream([question(SAFE)])
         next(stream)
         stream.close()
-        done = len(forwards.threads)
+        done = len(forwards.requests)
         await short.ainvoke([question(SAFE)])
-        assert len(forwards.threads) <= done + 5
+        assert len(forwards.requests) <= done + 5
 
 
 def test_a_stream_that_is_closed_ends_the_work(engine: LocalEngine) -> None:
@@ -129,10 +135,10 @@ def test_a_stream_that_is_closed_ends_the_work(engine: LocalEngine) -> None:
     with counted(engine) as forwards:
         next(stream)
         stream.close()
-        assert len(forwards.threads) < LONG // 2
-        done = len(forwards.threads)
+        assert len(forwards.requests) < LONG // 2
+        done = len(forwards.requests)
         guard(engine, max_tokens=4).invoke([question(SAFE)])
-        assert len(forwards.threads) <= done + 5
+        assert len(forwards.requests) <= done + 5
 
 
 @pytest.mark.parametrize("form", ["model", "graph"])
@@ -148,7 +154,7 @@ async def test_an_asynchronous_stream_that_is_closed(engine: LocalEngine, form: 
         await stream.aclose()
         await guard(engine, max_tokens=4).ainvoke([question(SAFE)])
         # LangChain leaves it to the event loop to close the generator that it asks.
-        assert len(forwards.threads) < LONG // 4
+        assert len(forwards.requests) < LONG // 4
 
 
 def test_a_safe_request_waits_for_steps_of_flagged_ones_not_for_their_answers(
@@ -160,11 +166,15 @@ def test_a_safe_request_waits_for_steps_of_flagged_ones_not_for_their_answers(
         forwards.wanted.append((10, begun.set))
         scopes = [CancelScope() for _ in range(7)]
 
-        def long(scope: CancelScope) -> None:
+        def long(number: int, scope: CancelScope) -> None:
+            asking.set(number)
             with scope, pytest.raises(Cancelled):
                 flagged.invoke([question(UNSAFE)])
 
-        others = [threading.Thread(target=long, args=(scope,)) for scope in scopes]
+        others = [
+            threading.Thread(target=long, args=(number, scope))
+            for number, scope in enumerate(scopes, 1)
+        ]
         for other in others:
             other.start()
         begun.wait()
@@ -173,11 +183,37 @@ def test_a_safe_request_waits_for_steps_of_flagged_ones_not_for_their_answers(
             scope.cancel()
         for other in others:
             other.join()
-    me = threading.get_ident()
-    own = [place for place, thread in enumerate(forwards.threads) if thread == me]
+    require_fairness(forwards)
+
+
+async def test_nor_on_one_event_loop(engine: LocalEngine) -> None:
+    """Where there are more requests than Python's own pool has threads."""
+    flagged, safe = guard(engine), guard(engine, max_tokens=12)
+
+    async def long(number: int) -> None:
+        asking.set(number)
+        await flagged.ainvoke([question(UNSAFE)])
+
+    with counted(engine) as forwards:
+        under_way = forwards.reached(40)
+        others = [asyncio.create_task(long(1 + number)) for number in range(12)]
+        await under_way.wait()
+        arrived = len(forwards.requests)
+        await safe.ainvoke([question(SAFE)])
+        meanwhile = Counter(forwards.requests[arrived:])
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+    require_fairness(forwards)
+    # Nor was its beginning waited for until somebody's answer was whole.
+    assert max(meanwhile.values()) < LONG // 2
+
+
+def require_fairness(forwards: Forwards) -> None:
+    own = [place for place, request in enumerate(forwards.requests) if request == 0]
     # After the prompt it is not in line until its answer is made ready.
     between = [
-        forwards.threads[before + 1 : after] for before, after in itertools.pairwise(own[1:])
+        forwards.requests[before + 1 : after] for before, after in itertools.pairwise(own[1:])
     ]
     assert sum(map(len, between)) > len(own), "the others were under way"
     # Nobody else has had two steps while this one waited for its next.
