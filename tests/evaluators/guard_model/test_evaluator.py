@@ -111,7 +111,9 @@ def test_shieldgemma_reads_the_column_that_violates() -> None:
             told = model(**processor(images=[picture], return_tensors="pt")).probabilities
         assert finding.score == pytest.approx(float(told[:, 0].max()), abs=1e-5)
         policies = list(processor.policy_definitions)
-        assert finding.category == policies[int(told[:, 0].argmax())]
+        assert finding.category is not None
+        named = told[policies.index(finding.category), 0]
+        assert float(named) == pytest.approx(finding.score, abs=1e-5)
     assert hot.score > 0.9
     assert cold.score < 0.1
     assert math.isnan(blank.score)
