@@ -80,7 +80,14 @@ def build_graph(
     for name, node in nodes.items():
         graph.add_node(
             name,
-            NodeRun(name, node, policy, feedback=feedback, hide_drafts=hide_drafts),
+            NodeRun(
+                name,
+                node,
+                policy,
+                model=models["chat_model"],
+                feedback=feedback,
+                hide_drafts=hide_drafts,
+            ),
             trace_policy=node_trace(),
         )
     _connect(graph, policy)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
 from eta_guard.policy import GuardPolicy
+from eta_guard.runs.telemetry import RequestSeen
 from eta_guard.session import GuardSession
 
 SCHEMA_VERSION = 2
@@ -146,6 +147,8 @@ class GuardState(MessagesState):
 
     session: Annotated[GuardSession | None, UntrackedValue]
     """Pixels, drafts and candidates of the request. None after a resume: rebuilt where needed."""
+    request: Annotated[RequestSeen | None, UntrackedValue]
+    """What those who run the service see of it. A run that is resumed begins another one."""
     remaining_steps: RemainingSteps
     route: list[str]
     """Names of the nodes that have run."""
@@ -208,6 +211,7 @@ def fresh() -> dict[str, Any]:
     """What every request starts from, so that a second turn on one thread starts clean."""
     return {
         "session": None,
+        "request": None,
         "route": [],
         "counts": {},
         "images": [],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -22,6 +23,7 @@ from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.runs.apart import hiding_drafts
 from eta_guard.runs.progress import findings, report
+from eta_guard.runs.telemetry import NodeSeen, RequestSeen
 from eta_guard.runs.tracing import annotate, give_feedback
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, fresh
@@ -33,12 +35,19 @@ logger = logging.getLogger(__name__)
 class NodeRun(Runnable[GuardState, dict[str, Any]]):
     """A node that LangGraph can run in both ways.
 
-    It starts a request clean, records the route and the counts, tells stream and trace what was
-    found, and turns a failure into a refusal where the policy asks for that.
+    It starts a request clean, records the route and the counts, tells stream, trace and telemetry
+    what was found, and turns a failure into a refusal where the policy asks for that.
     """
 
     def __init__(
-        self, name: str, node: Node, policy: GuardPolicy, *, feedback: bool, hide_drafts: bool
+        self,
+        name: str,
+        node: Node,
+        policy: GuardPolicy,
+        *,
+        model: str,
+        feedback: bool,
+        hide_drafts: bool,
     ) -> None:
         """Takes a node.
 
@@ -46,12 +55,14 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             name: Of the node.
             node: Says what to ask.
             policy: Says what a failure leads to.
+            model: Fingerprint of the chat model.
             feedback: Send the scores of a traced request to LangSmith at its end.
             hide_drafts: Keep what the node has asked of a provider out of traces.
         """
         self.name = self._name = name
         self._node = node
         self._policy = policy
+        self._model = model
         self._feedback = feedback
         self._hide_drafts = hide_drafts
 
@@ -59,18 +70,24 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node."""
-        with counting() as tally, hiding_drafts(self._hide_drafts):
-            return drive(self._steps(input, config or {}, tally))
+        with self._seen(input) as seen, counting() as tally, hiding_drafts(self._hide_drafts):
+            return drive(self._steps(input, config or {}, tally, seen))
 
     async def ainvoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node without holding up the event loop."""
-        with counting() as tally, hiding_drafts(self._hide_drafts):
-            return await adrive(self._steps(input, config or {}, tally))
+        with self._seen(input) as seen, counting() as tally, hiding_drafts(self._hide_drafts):
+            return await adrive(self._steps(input, config or {}, tally, seen))
+
+    def _seen(self, state: GuardState) -> AbstractContextManager[NodeSeen]:
+        first = self._name == "pre_evaluate"
+        request = None if first else state.get("request")
+        request = request or RequestSeen(self._model, resumed=not first)
+        return request.node(self._name)
 
     def _steps(
-        self, state: GuardState, config: RunnableConfig, tally: Counts
+        self, state: GuardState, config: RunnableConfig, tally: Counts, seen: NodeSeen
     ) -> Steps[dict[str, Any]]:
         begun = fresh() if self._name == "pre_evaluate" else {}
         before = cast(GuardState, {**state, **begun})
@@ -86,6 +103,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             # Not within the handler: an error raised there carries the other one along.
             raise _without_quotes(failure, before.get("session"))
         if failure:
+            seen.failed(failure)
             update = {"halt": _failure(self._name, failure)}
             if self._name == "respond":  # no node after it would say so
                 halted = cast(GuardState, {**before, **update})
@@ -93,10 +111,12 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         found = findings(update)
         report(get_stream_writer(), self._name, update, rules)
         annotate(config, found, tally)
+        seen.found(update, tally)
         if self._feedback and self._name == "respond":
             give_feedback(config, found)
         counts = together(before["counts"], tally)
-        return {**begun, **update, "route": [*before["route"], self._name], "counts": counts}
+        route = [*before["route"], self._name]
+        return {**begun, **update, "route": route, "counts": counts, "request": seen.request}
 
 
 def _raises(error: Exception, policy: GuardPolicy) -> bool:
