@@ -10,7 +10,7 @@ from threading import Thread
 from time import perf_counter
 from typing import Any
 
-from eta_guard.bench.soak.process import Held
+from eta_guard.bench.soak.process import Held, in_one_arena
 from eta_guard.bench.soak.requests import POLICY, Asked, Outcome, plan, questions
 from eta_guard.guard import EtaGuard
 
@@ -126,6 +126,7 @@ def soak(
         Counts, wrong results, what the process held before and after, and ``checks``: by name,
         whether it holds (None where this system does not tell).
     """
+    in_one_arena()
     say("Loading the models")
     known = questions(EtaGuard.from_pretrained("embedded", policy=POLICY))
     say("Asking each question alone")
