@@ -14,6 +14,7 @@ from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
+from langgraph.errors import GraphBubbleUp
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, Status, StatusCode
 
@@ -117,7 +118,13 @@ def node(request: Span, name: str) -> Iterator[Span]:
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            yield span
+            try:
+                yield span
+            except GraphBubbleUp:
+                raise
+            except BaseException as error:
+                failed(span, error)
+                raise
     finally:
         _node_seconds.record(perf_counter() - begun, {"eta_guard.node": name})
 

@@ -47,7 +47,9 @@ class RequestSeen:
         """
         self._ended = False
         self._begun = perf_counter()
-        self._span = otel.begin(model, resumed=resumed) if otel else None
+        self._span: Any = None
+        if otel is not None:
+            self._span = otel.begin(model, resumed=resumed)
 
     def __repr__(self) -> str:
         return "<RequestSeen>"
@@ -66,22 +68,20 @@ class RequestSeen:
         around: AbstractContextManager[Any] = nullcontext()
         if self._span is not None:
             around = otel.node(self._span, name)
-        with around as span:
-            try:
-                yield NodeSeen(self, span)
-            except GraphBubbleUp:  # the run goes on elsewhere, or later
-                raise
-            except BaseException as error:
-                for one in (span, self._span):
-                    if one is not None:
-                        otel.failed(one, error)
-                decision = FAILED if isinstance(error, Exception) else CANCELLED
-                self._end(decision, {}, type(error).__name__)
-                raise
-
-    def decided(self, verdict: Mapping[str, Any]) -> None:
-        """Ends the request with its verdict, as plain values."""
-        self._end(verdict["decision"], verdict)
+        try:
+            with around as span:
+                seen = NodeSeen(self, span)
+                yield seen
+        except GraphBubbleUp:  # the run goes on elsewhere, or later
+            raise
+        except BaseException as error:
+            if self._span is not None:
+                otel.failed(self._span, error)
+            decision = FAILED if isinstance(error, Exception) else CANCELLED
+            self._end(decision, {}, type(error).__name__)
+            raise
+        if seen.verdict:
+            self._end(seen.verdict["decision"], seen.verdict)
 
     def _end(self, decision: str, verdict: Mapping[str, Any], error: str = "") -> None:
         if self._ended:
@@ -108,9 +108,11 @@ class NodeSeen:
             span: Its span, where there is one.
         """
         self.request, self._span = request, span
+        self.verdict: Mapping[str, Any] = {}
+        """As plain values, once this node has decided."""
 
     def found(self, update: Mapping[str, Any], spent: Mapping[str, float]) -> None:
-        """Tells what it found, and the decision where it is the one that decides.
+        """Tells what it found, and keeps the verdict where it has one.
 
         Args:
             update: What it says to the state.
@@ -119,7 +121,7 @@ class NodeSeen:
         if self._span is not None:
             otel.found(self._span, update, spent)
         for reply in update.get("messages", ())[-1:]:
-            self.request.decided(reply.response_metadata["eta_guard"])
+            self.verdict = reply.response_metadata["eta_guard"]
 
     def failed(self, error: Exception) -> None:
         """Tells of an error that is not raised: the policy makes a refusal of it."""

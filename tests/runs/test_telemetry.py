@@ -143,6 +143,7 @@ def test_a_span_a_node_beneath_the_request_and_that_beneath_the_caller(
     for node in nodes:
         assert node.parent == request.context
         assert (request.start_time or 0) <= (node.start_time or 0) < (node.end_time or 0)
+        assert (node.end_time or 0) <= (request.end_time or 0)
     assert shown.attributes(REQUEST)["eta_guard.decision"] == "aligned"
     assert shown.attributes(REQUEST)["eta_guard.resumed"] is False
 
