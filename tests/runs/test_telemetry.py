@@ -300,7 +300,7 @@ async def test_a_cancelled_request_ends(shown: Shown) -> None:
 
 
 def test_a_stream_that_is_closed_ends_the_request_without_a_decision(shown: Shown) -> None:
-    stream = canary_rig().guard().graph.stream(GIVEN, stream_mode="updates")
+    stream: Any = canary_rig().guard().graph.stream(GIVEN, stream_mode="updates")
     next(stream)
     stream.close()
     del stream
@@ -311,7 +311,9 @@ def test_a_stream_that_is_closed_ends_the_request_without_a_decision(shown: Show
 def test_a_safe_request_and_two_at_once_are_told_apart(shown: Shown) -> None:
     guard = canary_rig().guard()
     guard.batch([[question(SAFE)], [question(UNSAFE)], [question(SAFE)]])
-    found = sorted((span.attributes or {})["eta_guard.decision"] for span in shown.named(REQUEST))
+    found = sorted(
+        str((span.attributes or {})["eta_guard.decision"]) for span in shown.named(REQUEST)
+    )
     assert found == ["aligned", "passed", "passed"]
     for request in shown.named(REQUEST):
         nodes = [span.name for span in shown.spans if span.parent == request.context]

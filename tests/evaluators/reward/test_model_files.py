@@ -92,7 +92,7 @@ def test_ids_are_those_of_transformers(kind: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["reward", "guard", "chat"])
-def test_a_configuration_reads_like_transformers_own(part: str) -> None:
+def test_a_configuration_reads_like_transformers_own(part: Any) -> None:
     theirs = AutoConfig.from_pretrained(str(weights(part)))
     ours = ModelConfig(json.loads((Path(weights(part)) / "config.json").read_text("utf-8")))
     assert ours.num_labels == theirs.num_labels
