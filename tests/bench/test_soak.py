@@ -1,4 +1,4 @@
-"""The soak finds what it looks for, on fakes; and finds nothing on the small models."""
+"""The soak finds what it looks for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from eta_guard.bench.soak import run as soaking
 from eta_guard.bench.soak.process import Held
 from eta_guard.bench.soak.requests import MIX, Kind, Question, plan
 from eta_guard.policy import GuardPolicy
-from tests.cli.conftest import Run
 from tests.fakes import SAFE, UNSAFE, Rig, question
 
 
@@ -122,16 +121,3 @@ def test_growth_is_found() -> None:
     more = Held(held.threads, held.memory * 2, held.connections, held.files)
     found = soaking._checked(asking, held, held, more)
     assert (found["memory"]["grown"], found["checks"]["memory"]) == (1.0, False)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_small_models_stand_it(run: Run) -> None:
-    result = run("soak", "--requests", "200", "--json")
-    found = result.json
-    assert found["wrong_shown"] == []
-    assert found["hung"] == 0
-    assert found["threads_left"] == []
-    assert False not in found["checks"].values(), found
-    assert (result.code, found["requests"]) == (0, 200)
-    assert found["ended"]["cut off"] > 0
