@@ -40,9 +40,12 @@ def changed(name: str) -> dict[str, Any]:
 
 def told(monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]) -> list[Any]:
     asked: list[Any] = []
-    monkeypatch.setattr(
-        soaking, "soak", lambda *given, **more: asked.append((given, more)) or found
-    )
+
+    def soak(*given: Any, **more: Any) -> dict[str, Any]:
+        asked.append((given, more))
+        return found
+
+    monkeypatch.setattr(soaking, "soak", soak)
     return asked
 
 
