@@ -20,7 +20,7 @@ Outcome = tuple[str, ...]
 """Decision, text and route of a reply; or the name of the error's type."""
 
 MIX: tuple[Kind, ...] = ("safe",) * 4 + ("flagged",) * 3 + ("cancelled",) * 2 + ("failing",)
-POLICY = GuardPolicy(max_tokens=10, candidates=2, max_sentence_tokens=5, on_unrepaired="return")
+POLICY = GuardPolicy(max_tokens=8, candidates=2, max_sentence_tokens=4, on_unrepaired="return")
 """Short answers: what is to be seen is many requests, not long ones."""
 OF_A_KIND = 4
 """Pictures, hazardous and not."""
