@@ -51,6 +51,8 @@ class SentenceRound(_Record):
     candidates: tuple[CandidateScore, ...]
     pick: int | None
     """Index of the candidate that was kept; None where none could be scored."""
+    reason: str | None = None
+    """Why candidates lack a score or a likeness that they should have: what failed, and how."""
     text: str
     """The accepted text of this round, as it stands in the answer; empty where stopping was best,
     and in the verdict of an answer that was refused (unless ``record_rejected``)."""
@@ -62,7 +64,7 @@ class Verdict(_Record):
     schema_version: int = SCHEMA_VERSION
     decision: Decision
     reason: str | None = None
-    """Why the answer was refused or blocked."""
+    """Why the answer was refused or blocked, or why it ends early."""
     route: tuple[str, ...]
     """Names of the nodes, in the order in which they ran; empty where nothing was asked of the chat
     model (``evaluate``)."""
@@ -149,6 +151,9 @@ class GuardState(MessagesState):
     """Pixels, drafts and candidates of the request. None after a resume: rebuilt where needed."""
     request: Annotated[RequestSeen | None, UntrackedValue]
     """What those who run the service see of it. A run that is resumed begins another one."""
+    deadline: Annotated[float | None, UntrackedValue]
+    """When the policy's ``timeout`` is over, by ``time.monotonic()``. None after a resume, which
+    begins its time anew."""
     remaining_steps: RemainingSteps
     route: list[str]
     """Names of the nodes that have run."""
@@ -173,6 +178,8 @@ class GuardState(MessagesState):
     accepted: list[list[int]]
     """Token ids of the accepted sentences, so that a resumed search goes on exactly."""
     repaired: Repaired | None
+    cut_short: bool
+    """The time was over before the answer that goes out was whole."""
     halt: Halt | None
 
 
@@ -212,6 +219,7 @@ def fresh() -> dict[str, Any]:
     return {
         "session": None,
         "request": None,
+        "deadline": None,
         "route": [],
         "counts": {},
         "images": [],
@@ -226,5 +234,6 @@ def fresh() -> dict[str, Any]:
         "rounds": [],
         "accepted": [],
         "repaired": None,
+        "cut_short": False,
         "halt": None,
     }

@@ -302,7 +302,7 @@ def test_state_is_plain_values_but_for_messages(final: float) -> None:
             for name, value in update.items():
                 assert name in ("messages", "session", "request") or plain(value), (name, value)
     values = graph.get_state(CONFIG).values
-    untracked = {"session", "request"}
+    untracked = {"session", "request", "deadline"}
     assert not untracked & set(values)
     assert {name for name in values if name != "messages"} == set(fresh()) - untracked
 

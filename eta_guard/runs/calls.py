@@ -18,17 +18,21 @@ from langchain_core.callbacks import (
 )
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.utils.uuid import uuid7
 from langgraph.types import StreamWriter
 from pydantic import Field
 
+from eta_guard.errors import InputError
 from eta_guard.policy import CONFIG_KEY
 from eta_guard.runs.graph_runs import stream_writer
 from eta_guard.runs.tracing import beneath, without_image_bytes
 
 CALL_KEY = "eta_guard_call"
+
+_TYPES = ("type", "source_type")
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,11 @@ class CallAware(BaseChatModel):
         config, kwargs = self._for_call(config, kwargs)
         return super()._achat_model_stream_v3(input, config, **kwargs)
 
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        _require_types(prompt.to_messages())
+        return prompt
+
     def _for_call(
         self, config: RunnableConfig | None, kwargs: dict[str, Any]
     ) -> tuple[RunnableConfig, dict[str, Any]]:
@@ -117,6 +126,19 @@ class CallAware(BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         return super()._get_llm_string(stop, **without_call(kwargs))
+
+
+def _require_types(messages: Sequence[BaseMessage]) -> None:
+    """LangChain looks blocks up by these before anybody here reads them, and fails on a list."""
+    for index, message in enumerate(messages):
+        blocks = message.content if isinstance(message.content, list) else []
+        for number, block in enumerate(blocks):
+            told = [block.get(key, "") for key in _TYPES] if isinstance(block, dict) else []
+            if not all(isinstance(value, str) for value in told):
+                raise InputError(
+                    f"Message {index}, block {number}: its {' or '.join(_TYPES)} is no text.",
+                    hint="Pass content blocks as LangChain or a provider documents them.",
+                )
 
 
 def without_call(kwargs: Mapping[str, Any]) -> dict[str, Any]:

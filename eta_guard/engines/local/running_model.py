@@ -7,7 +7,6 @@ and decides how it is to be read.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -30,9 +29,10 @@ from eta_guard.engines.local.compiled import CompiledDecoding, CompiledTree
 from eta_guard.engines.local.model_work import count_work
 from eta_guard.engines.local.sampling import Sampler, sampler
 from eta_guard.engines.local.tree import Tree
+from eta_guard.engines.local.turns import Turns
 from eta_guard.errors import EngineError
 
-_turns: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[Any, Turns] = WeakKeyDictionary()
 
 
 class RunningModel:
@@ -55,10 +55,11 @@ class RunningModel:
         self.sampler = sampler
         self._maps_images = maps_images
         if model not in _turns:  # once a model, however often wrapped
-            _turns[model] = threading.RLock()
+            _turns[model] = Turns()
             count_work(self.model)
         self.turn = _turns[model]
-        """Held while the model runs: what hooks and offsets tell belongs to one request."""
+        """Held while the model runs: what hooks and offsets tell belongs to one request. Between
+        two steps it is handed on (``between_steps``)."""
         # Some families keep the offset between text and picture positions on the model itself.
         self._offset_holders = [m for m in model.modules() if hasattr(m, "rope_deltas")]
         self.compiled: CompiledDecoding | None = None
@@ -100,6 +101,25 @@ class RunningModel:
             with mapping.images_as_tokens(self.model, inputs["input_ids"]):
                 yield
 
+    @property
+    def _offsets(self) -> list[Any]:
+        return [holder.rope_deltas for holder in self._offset_holders]
+
+    @_offsets.setter
+    def _offsets(self, offsets: list[Any]) -> None:
+        for holder, offset in zip(self._offset_holders, offsets, strict=False):
+            holder.rope_deltas = offset
+
+    def between_steps(self) -> None:
+        """Lets other requests run a step of theirs, and ends one that nobody waits for any more.
+
+        Raises:
+            Cancelled: That is so.
+        """
+        offsets = self._offsets
+        self.turn.let_others()
+        self._offsets = offsets
+
     @torch.no_grad()
     def generate(self, state: ModelState, **arguments: Any) -> torch.Tensor:
         """Generates greedily; other ways of drawing come in as logits processors.
@@ -112,11 +132,13 @@ class RunningModel:
             Ids [rows, length], those that went in included.
         """
         with self.turn:
-            for holder, offset in zip(self._offset_holders, state.offsets, strict=False):
-                holder.rope_deltas = offset
+            self._offsets = state.offsets
+            arguments["stopping_criteria"] = StoppingCriteriaList(
+                [*arguments.get("stopping_criteria", ()), _BetweenSteps(self)]
+            )
             out = self._generate(**{generation_argument(): state.cache}, **arguments)
             state.cache = out[generation_argument()]
-            state.offsets = [holder.rope_deltas for holder in self._offset_holders]
+            state.offsets = self._offsets
         ids: torch.Tensor = out.sequences
         return ids.cpu()
 
@@ -199,6 +221,17 @@ class RunningModel:
             num_return_sequences=1,
             return_dict_in_generate=True,
         )
+
+
+class _BetweenSteps(StoppingCriteria):  # type: ignore[misc, unused-ignore]
+    """The place in the library's own loop at which others are let through; stops nothing."""
+
+    def __init__(self, running: RunningModel) -> None:
+        self._running = running
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
+        self._running.between_steps()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 def _on(value: Any, device: torch.device) -> Any:
