@@ -91,6 +91,7 @@ def build_graph(
                 name,
                 node,
                 policy,
+                model=models["chat_model"],
                 feedback=feedback,
                 hide_drafts=hide_drafts,
                 max_waiting=max_waiting,

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from huggingface_hub import constants, get_session
-from torch import nn
 
 from eta_guard.errors import EtaGuardError, MissingWeightsError, ModelLoadError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 LICENCES = {
     "llava-hf/llava-1.5-7b-hf": "Llama 2 Community License",
@@ -30,6 +32,8 @@ _SAMPLES = 64
 
 def pick_device(device: str | torch.device | None) -> torch.device:
     """The device asked for; without a wish, the first GPU, or else the CPU."""
+    import torch
+
     if device is not None:
         return torch.device(device)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

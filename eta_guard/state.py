@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
 from eta_guard.policy import GuardPolicy
+from eta_guard.runs.telemetry import RequestSeen
 from eta_guard.session import GuardSession
 
 SCHEMA_VERSION = 2
@@ -148,6 +149,8 @@ class GuardState(MessagesState):
 
     session: Annotated[GuardSession | None, UntrackedValue]
     """Pixels, drafts and candidates of the request. None after a resume: rebuilt where needed."""
+    request: Annotated[RequestSeen | None, UntrackedValue]
+    """What those who run the service see of it. A run that is resumed begins another one."""
     deadline: Annotated[float | None, UntrackedValue]
     """When the policy's ``timeout`` is over, by ``time.monotonic()``. None after a resume, which
     begins its time anew."""
@@ -215,6 +218,7 @@ def fresh() -> dict[str, Any]:
     """What every request starts from, so that a second turn on one thread starts clean."""
     return {
         "session": None,
+        "request": None,
         "deadline": None,
         "route": [],
         "counts": {},

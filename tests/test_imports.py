@@ -190,3 +190,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 )
 def test_models_are_imported_only_where_they_are_used(code: str) -> None:
     assert not loaded_by(code) & MODELS
+
+
+def test_a_guard_of_remote_parts_needs_no_models_here() -> None:
+    assert not loaded_by("from tests.remote_guard import ask; ask()") & MODELS

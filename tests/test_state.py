@@ -300,10 +300,11 @@ def test_state_is_plain_values_but_for_messages(final: float) -> None:
     for event in graph.stream(request(), CONFIG, stream_mode="updates"):
         for update in event.values():
             for name, value in update.items():
-                assert name in ("messages", "session") or plain(value), (name, value)
+                assert name in ("messages", "session", "request") or plain(value), (name, value)
     values = graph.get_state(CONFIG).values
-    assert "session" not in values
-    assert {name for name in values if name != "messages"} == set(fresh()) - {"session", "deadline"}
+    untracked = {"session", "request", "deadline"}
+    assert not untracked & set(values)
+    assert {name for name in values if name != "messages"} == set(fresh()) - untracked
 
 
 def test_a_request_starts_with_every_key_of_the_state() -> None:

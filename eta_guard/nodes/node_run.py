@@ -27,6 +27,7 @@ from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.runs.apart import hiding_drafts
 from eta_guard.runs.progress import findings, report
+from eta_guard.runs.telemetry import NodeSeen, RequestSeen
 from eta_guard.runs.tracing import annotate, give_feedback
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, fresh
@@ -43,8 +44,8 @@ FOR_EVALUATION = 0.1
 class NodeRun(Runnable[GuardState, dict[str, Any]]):
     """A node that LangGraph can run in both ways.
 
-    It starts a request clean, records the route and the counts, tells stream and trace what was
-    found, and turns a failure into a refusal where the policy asks for that.
+    It starts a request clean, records the route and the counts, tells stream, trace and telemetry
+    what was found, and turns a failure into a refusal where the policy asks for that.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         node: Node,
         policy: GuardPolicy,
         *,
+        model: str = "",
         feedback: bool = False,
         hide_drafts: bool = False,
         max_waiting: int | None = None,
@@ -64,6 +66,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             name: Of the node.
             node: Says what to ask.
             policy: Says what a failure leads to.
+            model: Fingerprint of the chat model.
             feedback: Send the scores of a traced request to LangSmith at its end.
             hide_drafts: Keep what the node has asked of a provider out of traces.
             max_waiting: How many requests may be under way beside one that is served.
@@ -72,6 +75,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         self.name = self._name = name
         self._node = node
         self._policy = policy
+        self._model = model
         self._feedback = feedback
         self._hide_drafts = hide_drafts
         self._max_waiting = max_waiting if name == "pre_evaluate" else None
@@ -81,24 +85,28 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node."""
-        with self._entered() as tally:
-            return drive(self._steps(input, config or {}, tally))
+        with self._entered(input) as (tally, seen):
+            return drive(self._steps(input, config or {}, tally, seen))
 
     async def ainvoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node without holding up the event loop."""
-        with self._entered() as tally:
-            return await adrive(self._steps(input, config or {}, tally))
+        with self._entered(input) as (tally, seen):
+            return await adrive(self._steps(input, config or {}, tally, seen))
 
     @contextmanager
-    def _entered(self) -> Iterator[Counts]:
+    def _entered(self, state: GuardState) -> Iterator[tuple[Counts, NodeSeen]]:
+        first = self._name == "pre_evaluate"
+        request = None if first else state.get("request")
+        request = request or RequestSeen(self._model, resumed=not first)
         with (
+            request.node(self._name) as seen,
             self._under_way.one(self._max_waiting),
             counting() as tally,
             hiding_drafts(self._hide_drafts),
         ):
-            yield tally
+            yield tally, seen
 
     def _in_time(
         self, state: GuardState, config: RunnableConfig, policy: GuardPolicy
@@ -111,7 +119,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         return until(state["deadline"] - kept, work)
 
     def _steps(
-        self, state: GuardState, config: RunnableConfig, tally: Counts
+        self, state: GuardState, config: RunnableConfig, tally: Counts, seen: NodeSeen
     ) -> Steps[dict[str, Any]]:
         begun = fresh() if self._name == "pre_evaluate" else {}
         before = cast(GuardState, {**state, **begun})
@@ -129,6 +137,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             # Not within the handler: an error raised there carries the other one along.
             raise _without_quotes(failure, before.get("session"))
         if failure:
+            seen.failed(failure)
             update = {"halt": _failure(self._name, failure, rules)}
             if self._name == "respond":  # no node after it would say so
                 halted = cast(GuardState, {**before, **update})
@@ -136,10 +145,12 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         found = findings(update)
         report(get_stream_writer(), self._name, update, rules)
         annotate(config, found, tally)
+        seen.found(update, tally)
         if self._feedback and self._name == "respond":
             give_feedback(config, found)
         counts = together(before["counts"], tally)
-        return {**begun, **update, "route": [*before["route"], self._name], "counts": counts}
+        route = [*before["route"], self._name]
+        return {**begun, **update, "route": route, "counts": counts, "request": seen.request}
 
 
 def _raises(error: Exception, policy: GuardPolicy) -> bool:

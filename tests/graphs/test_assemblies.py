@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
-from eta_guard import ChatLocalVLM
+from eta_guard import ChatLocalVLM, embedded
 from graphs import guard, guarded_agent, guarded_chain
 from graphs.looks_first import LooksFirst
 from tests.chat_fakes import FakeChat
@@ -116,3 +117,24 @@ def test_another_model_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("GUARDED_AGENT_MODEL", "some:model")
     assert isinstance(guarded_agent.chat_model(), FakeChat)
     assert asked == ["some:model"]
+
+
+@pytest.mark.loopback  # nobody is there: names are asked for, and done without
+def test_the_served_guard_goes_by_its_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.yaml").write_text("{max_tokens: 200, response_threshold: 0.3}")
+    known = {
+        "CHAT_URL": "http://127.0.0.1:9/v1",
+        "REWARD_URL": "http://127.0.0.1:10/v1",
+        "REWARD_TOKENIZER": str(embedded.path("reward")),
+        "CLIP": str(embedded.path("clip")),
+        "POLICY": str(tmp_path / "policy.yaml"),
+    }
+    for name, value in known.items():
+        monkeypatch.setenv(name, value)
+    made = import_module("graphs.served_guard").guard
+    assert repr(made.engine) == "VllmEngine('127.0.0.1:9', 'llava')"
+    assert repr(made.response_evaluator) == "VllmResponseEvaluator('127.0.0.1:10', 'reward')"
+    assert made.policy.response_threshold == 0.3
+    assert "best_of_n" in made.graph.nodes

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Any
-
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from eta_guard.errors import EvaluationError, UnsupportedModelError
 from eta_guard.text.plain_text import PlainText, special_tokens
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from eta_guard.evaluators.reward.model_files import FileTokenizer, ModelConfig
 
 
 class ChatTokens:
@@ -19,14 +22,18 @@ class ChatTokens:
     threads.
 
     Args:
-        tokenizer: A transformers tokenizer with a chat template.
+        tokenizer: With a chat template.
         config: The reward model's.
 
     Raises:
         UnsupportedModelError: The tokenizer has no chat template.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase | FileTokenizer,
+        config: PretrainedConfig | ModelConfig,
+    ) -> None:
         if not tokenizer.chat_template:
             raise UnsupportedModelError(
                 "The reward model's tokenizer has no chat template.",

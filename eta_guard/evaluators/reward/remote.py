@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
-from transformers import AutoConfig, AutoTokenizer
 
 from eta_guard.errors import EvaluationError, UnsupportedModelError
 from eta_guard.evaluators.model_server import ModelServer, Request, require_answers
 from eta_guard.evaluators.reward.chat_tokens import ChatTokens
-from eta_guard.loading import loading, loading_options
+from eta_guard.evaluators.reward.model_files import ModelFiles
 from eta_guard.protocols.evaluators import Direction
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ class VllmResponseEvaluator:
     """A ``ResponseEvaluator`` over a one-label reward model on a vLLM server.
 
     Chats are put together and tokenised on this side, just as ``RewardResponseEvaluator`` does it,
-    and sent as token ids; so the reward model's tokenizer has to be at hand, not its weights. The
-    candidates of a round are one request, to ``/pooling``. The server's prefix cache reads what
-    they have in common once.
+    and sent as token ids; so the reward model's ``tokenizer.json`` and configuration have to be at
+    hand, not its weights, nor transformers. The candidates of a round are one request, to
+    ``/pooling``. The server's prefix cache reads what they have in common once.
 
     Rewards are the model's own, without an activation; higher is better. Safe to share between
     threads and event loops.
@@ -113,16 +112,13 @@ class VllmResponseEvaluator:
                 template.
         """
         root = self._tokenizer or str(self._server.card.get("root") or self._server.model)
-        options = loading_options(root, self._revision)
-        with loading("reward model's tokenizer", root):
-            config = AutoConfig.from_pretrained(root, **options)
-            tokenizer = AutoTokenizer.from_pretrained(root, **options)
-        if config.num_labels != 1:
+        found = ModelFiles(root, self._revision)
+        if found.config.num_labels != 1:
             raise UnsupportedModelError(
-                f"A reward model has one label; this one has {config.num_labels}.",
+                f"A reward model has one label; this one has {found.config.num_labels}.",
                 hint="Serve a sequence-classification model with num_labels=1.",
             )
-        return ChatTokens(tokenizer, config)
+        return ChatTokens(found.tokenizer, found.config)
 
     def ask(self, request: Request, rows: int) -> list[float]:
         """Sends one request; returns the reward of each of its rows."""
