@@ -8,6 +8,8 @@ import logging
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +27,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from eta_guard import EtaGuardMiddleware, GuardPolicy, counts
+from eta_guard.engines.local.turns import Turns
 from eta_guard.runs import otel
 from eta_guard.runs.telemetry import waiting
 from tests.chat_fakes import FakeChat
@@ -324,6 +327,27 @@ def test_a_safe_request_and_two_at_once_are_told_apart(shown: Shown) -> None:
 def test_waiting_is_counted_while_it_lasts(shown: Shown) -> None:
     with waiting():
         assert shown.grown("eta_guard_waiting") == 1
+    assert shown.grown("eta_guard_waiting") == 0
+    assert shown.grown("eta_guard_waiting_duration_seconds_count") == 1
+
+
+def test_who_waits_for_a_model_is_seen(shown: Shown) -> None:
+    turns = Turns()
+    entered = threading.Event()
+
+    def enter() -> None:
+        with turns:
+            entered.set()
+
+    other = threading.Thread(target=enter)
+    with turns:
+        other.start()
+        while not turns._line:
+            time.sleep(0.001)
+        while shown.grown("eta_guard_waiting") < 1:
+            time.sleep(0.001)
+    other.join()
+    assert entered.is_set()
     assert shown.grown("eta_guard_waiting") == 0
     assert shown.grown("eta_guard_waiting_duration_seconds_count") == 1
 

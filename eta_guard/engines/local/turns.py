@@ -6,6 +6,7 @@ import threading
 from collections import deque
 
 from eta_guard.cancellation import checkpoint
+from eta_guard.runs.telemetry import waiting
 
 
 class Turns:
@@ -65,7 +66,8 @@ class Turns:
 
     def _wait(self, me: int, called: threading.Event) -> None:
         try:
-            called.wait()
+            with waiting():
+                called.wait()
         except BaseException:  # an interrupt: whoever left the line must not be called
             with self._changing:
                 if (me, called) in self._line:
