@@ -63,6 +63,7 @@ class CallAware(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answers."""
+        await self._aprepare()
         config, kwargs = self._for_call(config, kwargs)
         return await super().ainvoke(input, config, **kwargs)
 
@@ -77,6 +78,7 @@ class CallAware(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         """Answers in chunks."""
+        await self._aprepare()
         config, kwargs = self._for_call(config, kwargs)
         async for chunk in super().astream(input, config, **kwargs):
             yield chunk
@@ -88,6 +90,9 @@ class CallAware(BaseChatModel):
     def _achat_model_stream_v3(self, input: Any, config: Any = None, **kwargs: Any) -> Any:
         config, kwargs = self._for_call(config, kwargs)
         return super()._achat_model_stream_v3(input, config, **kwargs)
+
+    async def _aprepare(self) -> None:
+        """Does what a first call would otherwise wait for on the event loop."""
 
     def _for_call(
         self, config: RunnableConfig | None, kwargs: dict[str, Any]

@@ -45,9 +45,7 @@ def named_by(key: bytes) -> Naming:
     The server takes an id on trust: whoever knew one beforehand could send it with another picture,
     which the model would then be shown in place of the one that was evaluated.
     """
-    return lambda picture: hashlib.blake2b(
-        picture.png.content, key=key, digest_size=16
-    ).hexdigest()
+    return lambda picture: hashlib.blake2b(picture.png.content, key=key, digest_size=16).hexdigest()
 
 
 def _content(turn: Turn, naming: Naming | None) -> str | list[Message]:

@@ -87,8 +87,10 @@ class Answer:
     def form(self) -> list[Any]:
         """Names and kinds of what is said, and not its words; like things in a row once."""
         told = [_form(event, self.status) for event in self.events]
-        return [self.status, *(one for one, before in zip(told, [None, *told], strict=False)
-                               if one != before)]
+        return [
+            self.status,
+            *(one for one, before in zip(told, [None, *told], strict=False) if one != before),
+        ]
 
     @property
     def body(self) -> bytes:

@@ -163,7 +163,7 @@ class PlayedServer:
         return common // BLOCK * BLOCK
 
     def _events(self, body: dict[str, Any], begun: str, prompt: int) -> Iterator[bytes]:
-        count, found = body.get("n", 1), self._found(body, begun)
+        count, found = body.get("n", 1), self._found(body, begun) if self.details else 0
         limit = min(body["max_tokens"], self.context - prompt)
         calls = self.calls if body.get("tool_choice") in ("auto", "required") else []
         rows = [
@@ -218,7 +218,8 @@ def written(
         yield {}, "tool_calls" if calls else "stop", stop
         return
     yield from ((delta, None, None) for delta in deltas[: limit - 1])
-    yield deltas[limit - 1], "length", None
+    # The server's parser may keep what came last: it cannot tell what it is.
+    yield {} if calls else deltas[limit - 1], "length", None
 
 
 def called(piece: dict[str, Any]) -> dict[str, Any]:

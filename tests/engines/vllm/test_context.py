@@ -113,7 +113,7 @@ def test_a_full_context_ends_the_answer() -> None:
 
 def test_the_local_engine_says_so_too() -> None:
     engine = load_chat_model("embedded", device="cpu")
-    given = read_conversation([HumanMessage("cup " * 5000)])
+    given = read_conversation([HumanMessage("cup " * 2100)])
     with pytest.raises(ContextOverflowError, match=r"is \d+ tokens too long") as caught:
         engine.open(given, Generation()).answer()
     assert isinstance(caught.value, ContextLengthError)

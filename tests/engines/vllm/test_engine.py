@@ -19,6 +19,7 @@ from tests.engines.vllm.server import BASE_URL, DRAFT, PlayedServer, refuses, ss
 from tests.engines.vllm.sessions import PREFIX, SAMPLING, begun, opened, saying
 from tests.fakes import UNSAFE, FakeImages, FakeResponses, question, reply_of, scoring, verdict_of
 
+
 def texts(candidates: list[Candidate]) -> list[str]:
     return [candidate.text for candidate in candidates]
 
@@ -521,7 +522,7 @@ def test_an_unsafe_draft_is_stopped_early_where_the_policy_asks_for_it(
         engine=server.engine(),
         image_evaluator=FakeImages(),
         response_evaluator=FakeResponses(lambda prompt, text: float("Good" in text)),
-        policy=GuardPolicy(draft_stop_margin=margin),
+        policy=GuardPolicy(draft_stop_margin=margin, max_tokens=40),
     )
     reply = guard.invoke([question(UNSAFE)])
     assert "Good." in str(reply.content)
