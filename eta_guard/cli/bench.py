@@ -1,4 +1,4 @@
-"""``eta-guard bench``: what the published procedure costs, and the guard beside it."""
+"""``eta-guard bench``: what the published procedure costs, and the guard beside it; or a server."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ class SizeOption(StrEnum):
     mid = "mid"
     seven_b = "7b"
 
+
+class EngineOption(StrEnum):
+    """What runs the chat model."""
+
+    local = "local"
+    vllm = "vllm"
+
+
+SERVER = "Server"
 
 ROWS = {
     "vlm_forwards": "chat model: forwards",
@@ -62,6 +71,26 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --sweep: draw it, as .svg or .png.")
     ] = None,
+    engine: Annotated[
+        EngineOption,
+        typer.Option(help="vllm: measure a server, at --url.", rich_help_panel=SERVER),
+    ] = EngineOption.local,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Its address, up to and with /v1.", rich_help_panel=SERVER),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The name of its model; the first it tells of without it.", rich_help_panel=SERVER
+        ),
+    ] = None,
+    requests: Annotated[
+        int, typer.Option(min=1, help="How many it is asked.", rich_help_panel=SERVER)
+    ] = 32,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="How many of them at a time.", rich_help_panel=SERVER)
+    ] = 16,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Add the result to this JSON file, with versions."),
@@ -74,7 +103,14 @@ def bench(
 
     Both run on the same random models, with the same draws and sentence lengths, by turns, and
     must end with the same text. "safe" is a request whose picture passes.
+
+    With --engine vllm: flagged requests to a server, one after another and many at once.
     """
+    if (engine is EngineOption.vllm) != (url is not None):
+        raise InputError("--engine vllm and --url go together.", hint="Pass both, or neither.")
+    if url is not None:
+        _of_server(url, model, requests, at_once, json=json)
+        return
     if sweep and (candidates or sentences):
         raise InputError("--sweep chooses candidates and sentences itself.", hint="Leave them out.")
     if plot and not sweep:
@@ -98,6 +134,39 @@ def bench(
     # In half precision noise alone may flip a draw; in full precision one of the sides is wrong.
     if result["dtype"] == "float32" and not result["same_text"]:
         raise typer.Exit(FAULT)
+
+
+def _of_server(url: str, model: str | None, requests: int, at_once: int, *, json: bool) -> None:
+    from eta_guard.bench.served import measure_server
+
+    with status("Starting") as say:
+        result = measure_server(url, model, requests=requests, at_once=at_once, say=say)
+    if json:
+        print_json(result)
+    else:
+        stdout().print(_server_table(result))
+
+
+def _server_table(result: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        title=f"{result['model']} on a server: {result['requests']} flagged requests"
+        f" ({result['same_text']} with the same text in both)"
+    )
+    for name in ("", "one after another", f"{result['at_once']} at once", "ratio"):
+        table.add_column(name, justify="right" if name else "left")
+    rows = {
+        "seconds": "seconds",
+        "requests_per_second": "requests a second",
+        "output_tokens": "tokens drawn",
+        "cache_hit_share": "found in the prefix cache",
+    }
+    for key, name in rows.items():
+        cells = [result[side][key] for side in ("alone", "together")]
+        shown = ["–" if cell is None else _number(cell) for cell in cells]
+        table.add_row(name, *shown, _ratio(result["ratio"]) if key == "requests_per_second" else "")
+    return table
 
 
 def _measured(

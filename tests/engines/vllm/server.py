@@ -158,7 +158,7 @@ class PlayedServer:
         for other, known in self.read:
             if other == head:
                 same = [one == two for one, two in zip(words, known, strict=False)]
-                common = max(common, self.prompt + (same + [False]).index(False))
+                common = max(common, self.prompt + [*same, False].index(False))
         self.read.append((head, words))
         return common // BLOCK * BLOCK
 

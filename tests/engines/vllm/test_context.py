@@ -7,16 +7,22 @@ import pytest
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage
 
-from eta_guard import ChatModelEngine, EtaGuard, VllmEngine
+from eta_guard import ChatModelEngine, EtaGuard
 from eta_guard.context_length import ContextLengthError
 from eta_guard.errors import EngineError
 from eta_guard.pretrained import load_chat_model
-from eta_guard.protocols import Candidate, Generation, Sampling
+from eta_guard.protocols import Candidate, Engine, Generation, Sampling
 from eta_guard.request.conversation import read_conversation
 from tests.chat_fakes import FakeChat
 from tests.engines.vllm.server import PlayedServer, refuses
 from tests.engines.vllm.sessions import PREFIX, SAMPLING, begun, opened, saying
 from tests.fakes import UNSAFE, FakeImages, FakeResponses, question
+
+
+def guarded(engine: Engine) -> EtaGuard:
+    return EtaGuard(
+        engine=engine, image_evaluator=FakeImages(), response_evaluator=FakeResponses()
+    )
 
 
 def asked(server: PlayedServer) -> list[int]:
@@ -38,9 +44,7 @@ def test_the_budget_is_cut_down_to_what_the_context_leaves(max_tokens: int) -> N
 
 def test_a_guard_with_the_default_policy_answers_over_a_small_context() -> None:
     server = PlayedServer(context=256)
-    guard = EtaGuard(
-        engine=server.engine(), image_evaluator=FakeImages(), response_evaluator=FakeResponses()
-    )
+    guard = guarded(server.engine())
     reply = guard.invoke([question(UNSAFE)])
     assert guard.policy.max_tokens > 256
     assert reply.text
@@ -111,6 +115,7 @@ def test_a_full_context_ends_the_answer() -> None:
 # ── every engine says it in the same way ──
 
 
+@pytest.mark.slow
 def test_the_local_engine_says_so_too() -> None:
     engine = load_chat_model("embedded", device="cpu")
     given = read_conversation([HumanMessage("cup " * 2100)])
@@ -119,24 +124,28 @@ def test_the_local_engine_says_so_too() -> None:
     assert isinstance(caught.value, ContextLengthError)
 
 
-class Overflow(EngineError, ContextOverflowError):
+class OverflowingError(EngineError, ContextOverflowError):
     """A provider's own."""
 
 
 async def test_a_providers_own_overflow_passes_through_unchanged() -> None:
-    error = Overflow("It is 7 tokens too long.", hint="Shorten it.")
+    error = OverflowingError("It is 7 tokens too long.", hint="Shorten it.")
 
     def script(messages: Any, settings: Any) -> AIMessage:
         raise error
 
-    parts: Any = {"image_evaluator": FakeImages(), "response_evaluator": FakeResponses()}
-    guard = EtaGuard(engine=ChatModelEngine(FakeChat(script=script)), **parts)
-    for call in (guard.invoke, guard.ainvoke):
-        with pytest.raises(ContextOverflowError) as caught:
-            found: Any = call([question(UNSAFE)])
-            await found
-        assert caught.value is error
-    over_vllm = EtaGuard(engine=PlayedServer(prompt=300, context=300).engine(), **parts)
+    guard = guarded(ChatModelEngine(FakeChat(script=script)))
+    with pytest.raises(ContextOverflowError) as caught:
+        guard.invoke([question(UNSAFE)])
+    assert caught.value is error
+    with pytest.raises(ContextOverflowError) as caught:
+        await guard.ainvoke([question(UNSAFE)])
+    assert caught.value is error
+
+
+async def test_that_of_a_server_reaches_the_caller_in_both_ways() -> None:
+    guard = guarded(PlayedServer(prompt=300, context=300).engine())
     with pytest.raises(ContextOverflowError):
-        await over_vllm.ainvoke([question(UNSAFE)])
-    assert isinstance(over_vllm.engine, VllmEngine)
+        guard.invoke([question(UNSAFE)])
+    with pytest.raises(ContextOverflowError):
+        await guard.ainvoke([question(UNSAFE)])

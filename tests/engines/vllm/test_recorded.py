@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from langchain_core.exceptions import ContextOverflowError
+from langchain_core.messages import HumanMessage
 
+from eta_guard import EtaGuard, VllmEngine
+from eta_guard.embedded import samples
+from eta_guard.pretrained import load_parts
 from tests.engines.vllm.recorded import OPTIONS, REQUESTS, TOOL, Answer, recorded
 from tests.engines.vllm.server import PlayedServer
 from tests.engines.vllm.sessions import opened
@@ -78,3 +84,23 @@ def test_a_real_server_answers_as_it_was_recorded(server: str) -> None:
     assert {name: one.form for name, one in found.items()} == {
         name: one.form for name, one in recorded().items()
     }
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(900)
+def test_a_guard_answers_over_a_small_context_and_offers_tools(server: str) -> None:
+    with httpx.Client() as client:
+        parts: Any = {**load_parts(), "engine": VllmEngine(f"{server}/v1", "chat", client=client)}
+        guard = EtaGuard(**parts)
+        assert guard.policy.max_tokens > 256
+        hazard = next(sample for sample in samples() if sample.hazardous)
+        data = base64.b64encode(hazard.path.read_bytes()).decode()
+        image = {"type": "image", "base64": data, "mime_type": "image/png"}
+        asked = HumanMessage([image, {"type": "text", "text": hazard.question}])
+        wanted = guard.invoke([asked])
+        assert wanted.response_metadata["eta_guard"]["decision"] == "aligned"
+        assert wanted.text.startswith(guard.policy.prefix)
+        # The small model knows no tools; the server takes them, and nothing else changes.
+        assert guard.bind_tools([TOOL]).invoke([asked]).text == wanted.text
+        with pytest.raises(ContextOverflowError, match=r"is \d+ tokens too long"):
+            guard.invoke([HumanMessage("cup " * 300)])
