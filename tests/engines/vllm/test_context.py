@@ -20,9 +20,7 @@ from tests.fakes import UNSAFE, FakeImages, FakeResponses, question
 
 
 def guarded(engine: Engine) -> EtaGuard:
-    return EtaGuard(
-        engine=engine, image_evaluator=FakeImages(), response_evaluator=FakeResponses()
-    )
+    return EtaGuard(engine=engine, image_evaluator=FakeImages(), response_evaluator=FakeResponses())
 
 
 def asked(server: PlayedServer) -> list[int]:
