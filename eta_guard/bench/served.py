@@ -71,7 +71,7 @@ def measure_server(
         "at_once": at_once,
         "alone": alone,
         "together": together,
-        "ratio": alone["seconds"] / together["seconds"],
+        "ratio": together["requests_per_second"] / alone["requests_per_second"],
         "same_text": sum(one == other for one, other in zip(texts, others, strict=True)),
         "most_threads": threads.most,
     }
@@ -110,16 +110,14 @@ async def _at_once(
     return list(await asyncio.gather(*map(one, range(requests))))
 
 
-def _measured(
-    root: str, work: Callable[[], list[AIMessage]]
-) -> tuple[dict[str, float | None], list[str]]:
+def _measured(root: str, work: Callable[[], list[AIMessage]]) -> tuple[dict[str, Any], list[str]]:
     found, asked = _prefix_cache(root)
     begun = perf_counter()
     replies = work()
     seconds = perf_counter() - begun
     found_then, asked_then = _prefix_cache(root)
     read = asked_then - asked
-    figures = {
+    figures: dict[str, Any] = {
         "seconds": seconds,
         "requests_per_second": len(replies) / seconds,
         "output_tokens": sum(

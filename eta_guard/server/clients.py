@@ -11,6 +11,8 @@ try:
 except ImportError as missing:
     raise ImportError("Servers are asked over HTTP: pip install 'eta_guard[vllm]'.") from missing
 
+__all__ = ["LoopClients", "httpx", "new_client"]
+
 # How many requests a server works on at once is its own affair.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
 

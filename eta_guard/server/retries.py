@@ -76,4 +76,4 @@ class Retries:
 
 
 def _wait(number: int) -> float:
-    return FIRST_WAIT * 2**number * random.uniform(0.5, 1.0)
+    return FIRST_WAIT * 2.0**number * random.uniform(0.5, 1.0)

@@ -43,7 +43,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> PlayedServer:
         return httpx.Response(200, text=METRICS.format(hits=asked // 2, queries=asked))
 
     monkeypatch.setattr(served, "guard", guard)
-    monkeypatch.setattr(served.httpx, "get", get)
+    monkeypatch.setattr(httpx, "get", get)
     return server
 
 
@@ -61,6 +61,6 @@ def test_a_server_that_tells_of_no_model_is_an_error(monkeypatch: pytest.MonkeyP
     def get(url: str, **settings: Any) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    monkeypatch.setattr(served.httpx, "get", get)
+    monkeypatch.setattr(httpx, "get", get)
     with pytest.raises(InputError, match=r"vllm\.test tells of no model \(ConnectError\)"):
         served.measure_server("http://vllm.test/v1")

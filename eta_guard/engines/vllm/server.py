@@ -102,7 +102,8 @@ class Server:
         try:
             return _counted(self._connection.client.post(**self._counting(body)))
         except httpx.HTTPError as error:
-            return self._uncounted(error)
+            self._log_uncounted(error)
+            return None
 
     async def alength(self, body: Mapping[str, Any]) -> tuple[int, int] | None:
         """Does as ``length``."""
@@ -110,7 +111,8 @@ class Server:
         try:
             return _counted(await client.post(**self._counting(body)))
         except httpx.HTTPError as error:
-            return self._uncounted(error)
+            self._log_uncounted(error)
+            return None
 
     def _request(self, drawing: Drawing) -> dict[str, Any]:
         body = {
@@ -126,7 +128,7 @@ class Server:
         counted = {name: body[name] for name in _COUNTED if name in body}
         return self._connection.request("/tokenize", {**counted, **self._more})
 
-    def _uncounted(self, error: httpx.HTTPError) -> None:
+    def _log_uncounted(self, error: httpx.HTTPError) -> None:
         logger.info("%s counts no tokens (%s).", self.where, type(error).__name__)
 
     def _failure(self, error: httpx.HTTPError, drawing: Drawing) -> Exception:

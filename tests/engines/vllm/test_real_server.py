@@ -18,7 +18,7 @@ from eta_guard import EtaGuard, GuardPolicy, VllmEngine
 from eta_guard.bench.served import measure_server
 from eta_guard.embedded import Sample, samples
 from eta_guard.evaluation import EvaluationRun, Setup, Suite, SuiteCase, Threads, read_suite
-from eta_guard.pretrained import Parts, load_parts, panel_of
+from eta_guard.pretrained import Parts, load_chat_model, load_parts, panel_of
 from eta_guard.prompts import POST_PROMPT
 from tests.fakes import verdict_of
 from tests.vllm_server import metric
@@ -85,7 +85,7 @@ def test_an_evaluation_over_it_gives_the_figures_of_the_local_one(
     names = {"assembly": "embedded", "chat_model": f"chat@{chat_server}/v1"}
     over_it = Setup(judge="grammar", models=names, methods=("full",))
     here = Setup(judge="grammar", methods=("full",), parts=parts)
-    served = {**parts, "engine": over_it.runner().parts["engine"]}
+    served: Parts = {**parts, "engine": load_chat_model(names["chat_model"])}
     there = EvaluationRun(suite, over_it, spread=Threads(AT_ONCE, lambda: served))
     local = EvaluationRun(suite, here)
     for row, ours in zip(there.figures()["rows"], local.figures()["rows"], strict=True):
@@ -213,7 +213,7 @@ async def test_who_goes_away_has_the_server_abort(
     before, begun = aborted(), drawn()
 
     async def stream(sample: Sample) -> None:
-        chunks = guard.astream([_asked(sample)], temperature=50.0)
+        chunks: Any = guard.astream([_asked(sample)], temperature=50.0)
         if way == "closed":
             await anext(chunks)
             await chunks.aclose()
