@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,10 +51,15 @@ class Connection:
         self.retries = Retries(retries, within=timeout)
         self.root = base_url.rstrip("/").removesuffix("/v1")
         self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.client = client or new_client()
+        self.client = client or self._own_client()
         self._async_client, self._of_loops = async_client, LoopClients()
         self._card: Mapping[str, Any] | None = None
         self._not_before = 0.0
+
+    def _own_client(self) -> httpx.Client:
+        client = new_client()
+        weakref.finalize(self, client.close)
+        return client
 
     @property
     def where(self) -> str:
