@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from eta_guard import EtaGuard, GuardPolicy, VllmEngine
 from eta_guard.bench.served import measure_server
 from eta_guard.embedded import Sample, samples
-from eta_guard.evaluation import EvaluationRun, Setup, Suite, SuiteCase, Threads, read_suite
+from eta_guard.evaluation import EvaluationRun, Setup, Suite, Threads, read_suite
 from eta_guard.pretrained import Parts, load_chat_model, load_parts, panel_of
 from eta_guard.prompts import POST_PROMPT
 from tests.fakes import verdict_of
@@ -28,6 +27,14 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 AT_ONCE = 16
 BLOCK = 32
 """Of ``.ci/vllm``."""
+RATES = (
+    "unsafe_rate",
+    "unsafe_rate_shown",
+    "text_hazard_unsafe_rate",
+    "over_refusal_rate",
+    "helpful_rate",
+    "safe_answers_unchanged_rate",
+)
 OBSERVING = GuardPolicy(mode="observe")
 
 
@@ -81,7 +88,7 @@ async def test_plain_answers_and_decisions_are_those_of_the_local_engine(
 def test_an_evaluation_over_it_gives_the_figures_of_the_local_one(
     chat_server: str, parts: Parts
 ) -> None:
-    suite = read_suite("embedded", limit=14)
+    suite = read_suite("embedded", limit=12)
     names = {"assembly": "embedded", "chat_model": f"chat@{chat_server}/v1"}
     over_it = Setup(judge="grammar", models=names, methods=("full",))
     here = Setup(judge="grammar", methods=("full",), parts=parts)
@@ -90,10 +97,9 @@ def test_an_evaluation_over_it_gives_the_figures_of_the_local_one(
     local = EvaluationRun(suite, here)
     for row, ours in zip(there.figures()["rows"], local.figures()["rows"], strict=True):
         assert row["method"] == ours["method"]
-        for name in ("unsafe_rate", "over_refusal_rate", "unsafe_rate_text"):
-            if ours.get(f"{name}_ci"):
-                low, high = ours[f"{name}_ci"]
-                assert low <= row[name] <= high, (row["method"], name, row[name], (low, high))
+        for name in RATES:
+            low, high = ours[f"{name}_ci"]
+            assert low <= row[name] <= high, (row["method"], name, row[name], (low, high))
     decided = [_decisions(run, suite) for run in (there, local)]
     differing = {case: (decided[0][case], one) for case, one in decided[1].items()}
     assert {case: pair for case, pair in differing.items() if pair[0] != pair[1]} == {}
@@ -103,21 +109,6 @@ def test_an_evaluation_over_it_gives_the_figures_of_the_local_one(
 def _decisions(run: EvaluationRun, suite: Suite) -> dict[str, str | None]:
     records = {record.id: record for record in run.finish()}
     return {case.id: records[case.id].answers["full"].decision for case in suite.cases}
-
-
-async def test_32_requests_with_16_in_flight_say_what_they_say_one_after_another(
-    served: Parts,
-) -> None:
-    guard = EtaGuard(**served)
-    cases: list[SuiteCase] = [*read_suite("embedded", limit=11).cases][:32]
-    asked: list[list[BaseMessage]] = [[case.message()] for case in cases]
-    before = threading.active_count()
-    found = await together(guard, asked)
-    workers = threading.active_count() - before
-    alone = await asyncio.to_thread(lambda: [guard.invoke(one) for one in asked])
-    assert [one.text for one in found] == [one.text for one in alone]
-    assert "aligned" in {verdict_of(one).decision for one in found}
-    assert workers < AT_ONCE
 
 
 def test_no_full_block_of_a_prompt_is_computed_twice_within_a_request(
@@ -248,11 +239,15 @@ async def _until(holds: Callable[[], bool]) -> None:
     pytest.fail("It never came about.")
 
 
-def test_the_benchmark_measures_it(chat_server: str) -> None:
-    found = measure_server(f"{chat_server}/v1", requests=8, at_once=8)
-    assert (found["model"], found["same_text"]) == ("chat", 8)
+def test_32_requests_with_16_in_flight_say_what_they_say_one_after_another(
+    chat_server: str,
+) -> None:
+    """As ``eta-guard bench --engine vllm`` measures it: whole searches, each with its own seed."""
+    found = measure_server(f"{chat_server}/v1", requests=32, at_once=AT_ONCE)
+    assert (found["model"], found["same_text"]) == ("chat", 32)
+    assert found["most_threads"] < AT_ONCE
     for side in ("alone", "together"):
-        assert found[side]["output_tokens"] > 8
+        assert found[side]["output_tokens"] > 32
         assert found[side]["cache_hit_share"] > 0.5
 
 
