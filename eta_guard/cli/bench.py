@@ -109,7 +109,9 @@ def bench(
     if (engine is EngineOption.vllm) != (url is not None):
         raise InputError("--engine vllm and --url go together.", hint="Pass both, or neither.")
     if url is not None:
-        _of_server(url, model, requests, at_once, json=json)
+        from eta_guard.cli.bench_server import bench_server
+
+        bench_server(url, model, requests, at_once, json=json)
         return
     if sweep and (candidates or sentences):
         raise InputError("--sweep chooses candidates and sentences itself.", hint="Leave them out.")
@@ -134,39 +136,6 @@ def bench(
     # In half precision noise alone may flip a draw; in full precision one of the sides is wrong.
     if result["dtype"] == "float32" and not result["same_text"]:
         raise typer.Exit(FAULT)
-
-
-def _of_server(url: str, model: str | None, requests: int, at_once: int, *, json: bool) -> None:
-    from eta_guard.bench.served import measure_server
-
-    with status("Starting") as say:
-        result = measure_server(url, model, requests=requests, at_once=at_once, say=say)
-    if json:
-        print_json(result)
-    else:
-        stdout().print(_server_table(result))
-
-
-def _server_table(result: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table(
-        title=f"{result['model']} on a server: {result['requests']} flagged requests"
-        f" ({result['same_text']} with the same text in both)"
-    )
-    for name in ("", "one after another", f"{result['at_once']} at once", "ratio"):
-        table.add_column(name, justify="right" if name else "left")
-    rows = {
-        "seconds": "seconds",
-        "requests_per_second": "requests a second",
-        "output_tokens": "tokens drawn",
-        "cache_hit_share": "found in the prefix cache",
-    }
-    for key, name in rows.items():
-        cells = [result[side][key] for side in ("alone", "together")]
-        shown = ["–" if cell is None else _number(cell) for cell in cells]
-        table.add_row(name, *shown, _ratio(result["ratio"]) if key == "requests_per_second" else "")
-    return table
 
 
 def _measured(

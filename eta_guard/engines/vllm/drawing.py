@@ -8,6 +8,7 @@ from typing import Any
 
 from eta_guard import counts
 from eta_guard.engines.vllm.stream import Row, Rows, broken_off
+from eta_guard.text.following import is_whole_sentence
 
 
 @dataclass
@@ -57,3 +58,23 @@ class Drawing:
         if not self.rows.ended:
             raise broken_off()
         self.rows.check()
+
+
+def end_by_the_server(row: Row, room: int, limit: int | None = None) -> None:
+    """Ends a row that the server has ended, or that has used up its room.
+
+    Args:
+        row: Is ended.
+        room: Tokens that the answer may still have.
+        limit: Most tokens of a sentence, if the answer may go on after it.
+    """
+    if row.ended:
+        return
+    if row.told not in (None, "length"):
+        whole = limit is not None and not row.at_stop_text and is_whole_sentence(row.text)
+        row.end(None, None if whole else "stop")
+    elif row.drawn >= room:
+        row.end(None, "length")
+    elif row.told:
+        # Short of the limit, it is the model's context that is full.
+        row.end(None, "length" if limit is None or row.drawn < limit else None)

@@ -9,12 +9,12 @@ from eta_guard import counts
 from eta_guard.context_length import ContextLengthError
 from eta_guard.engines.seeds import seed_of
 from eta_guard.engines.vllm.asking import Asking, Prompt
-from eta_guard.engines.vllm.drawing import Drawing
+from eta_guard.engines.vllm.drawing import Drawing, end_by_the_server
 from eta_guard.engines.vllm.stream import Row, Rows
 from eta_guard.errors import EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.steps import Steps, adrive, drive
-from eta_guard.text.following import Follower, is_whole_sentence, sentence_end, stop_start
+from eta_guard.text.following import Follower, sentence_end, stop_start
 
 # What a request leaves out, the server takes from the model's generation_config.
 _NEUTRAL = {
@@ -101,7 +101,7 @@ class VllmSession:
         def end(row: Row) -> None:
             if not self._at_stop("", row) and follower and follower.stops(row.text):
                 row.end(None, "stop")
-            _by_the_server(row, self._room)
+            end_by_the_server(row, self._room)
 
         asked = {**self._plainly, "max_tokens": self._generation.max_tokens}
         if tools:
@@ -119,7 +119,7 @@ class VllmSession:
         def end(row: Row) -> None:
             if not self._at_stop(text, row) and (at := sentence_end(row.text)) is not None:
                 row.end(at, None)
-            _by_the_server(row, self._room, limit)
+            end_by_the_server(row, self._room, limit)
 
         asked = {
             "n": n,
@@ -139,7 +139,7 @@ class VllmSession:
 
         def end(row: Row) -> None:
             self._at_stop(text, row)
-            _by_the_server(row, self._room)
+            end_by_the_server(row, self._room)
 
         asked = {**self._plainly, "max_tokens": max(self._room, 1)}
         (row,) = yield from self._draw(text, 1, end, asked)
@@ -187,7 +187,7 @@ class VllmSession:
         if text and self._prompt is None:
             # One token, to have the prompt counted; the server then has it in its cache.
             asked_first = {"temperature": 0.0, "max_tokens": 1}
-            yield from self._follow("", 1, lambda row: _by_the_server(row, 1), asked_first)
+            yield from self._follow("", 1, lambda row: end_by_the_server(row, 1), asked_first)
         drawing = yield from self._follow(text, rows, end, asked, watched=watched)
         return drawing.rows.rows
 
@@ -250,23 +250,3 @@ class VllmSession:
                 f" max_tokens is {self._generation.max_tokens}.",
                 hint="Raise max_tokens.",
             )
-
-
-def _by_the_server(row: Row, room: int, limit: int | None = None) -> None:
-    """Ends a row that the server has ended, or that has used up its room.
-
-    Args:
-        row: Is ended.
-        room: Tokens that the answer may still have.
-        limit: Most tokens of a sentence, if the answer may go on after it.
-    """
-    if row.ended:
-        return
-    if row.told not in (None, "length"):
-        whole = limit is not None and not row.at_stop_text and is_whole_sentence(row.text)
-        row.end(None, None if whole else "stop")
-    elif row.drawn >= room:
-        row.end(None, "length")
-    elif row.told:
-        # Short of the limit, it is the model's context that is full.
-        row.end(None, "length" if limit is None or row.drawn < limit else None)
