@@ -17,6 +17,8 @@ _FAILED = {"abort", "error"}
 _QUOTED = 16
 """Characters in a row that make an error message a quotation of the answer so far."""
 _TOO_LONG = re.compile(r"maximum (context|model) length", re.IGNORECASE)
+_WRONG = {400, 422}
+"""Statuses by which a server says that it is the request that is at fault."""
 _LONGEST = 500
 
 
@@ -65,7 +67,7 @@ class Row:
 
 
 class RefusedError(EngineError):
-    """The server does not take the request."""
+    """The server does not take the request as it stands."""
 
 
 class Rows:
@@ -179,7 +181,8 @@ def refusal(body: Any, secret: str, status: int | None = None) -> EtaGuardError:
             "The server reads no calls of tools.",
             hint="Start it with --enable-auto-tool-choice and the --tool-call-parser of the model.",
         )
-    return RefusedError(
+    kind = RefusedError if status in _WRONG else EngineError
+    return kind(
         f"The server refused{code}: {said[:_LONGEST] or 'no message'}.",
         hint="Mend the request or the server's settings; its log says more.",
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.messages import HumanMessage
 
+from eta_guard.errors import EngineError
 from eta_guard.protocols import Generation
 from eta_guard.request.conversation import read_conversation
-from tests.engines.vllm.server import PlayedServer, pictures
+from tests.engines.vllm.server import PlayedServer, pictures, refuses
 from tests.engines.vllm.sessions import PREFIX, SAMPLING
 from tests.fakes import SAFE, UNSAFE, question
 
@@ -65,9 +67,6 @@ def test_only_a_vllm_server_is_told_of_ids() -> None:
 
 
 def test_a_refusal_for_another_reason_is_told_after_one_more_try() -> None:
-    from eta_guard.errors import EngineError
-    from tests.engines.vllm.server import refuses
-
     server = PlayedServer()
     session = server.engine().open(read_conversation([question(UNSAFE)]), Generation())
     session.answer()
@@ -85,3 +84,16 @@ def test_texts_alone_are_sent_as_ever() -> None:
     session.prefill(PREFIX)
     session.propose(2, SAMPLING)
     assert server.bodies[1]["messages"][0] == {"role": "user", "content": "So?"}
+
+
+def test_a_server_that_is_busy_still_keeps_pictures() -> None:
+    server = PlayedServer()
+    session = server.engine().open(read_conversation([question(UNSAFE)]), Generation())
+    session.answer()
+    session.prefill(PREFIX)
+    server.fails = lambda request: httpx.Response(503)
+    with pytest.raises(EngineError, match="status 503"):
+        session.propose(2, SAMPLING)
+    server.fails = lambda request: None
+    session.propose(2, SAMPLING)
+    assert whole(server) == [1, 0]
