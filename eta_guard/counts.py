@@ -18,6 +18,8 @@ from langchain_core.messages.ai import UsageMetadata
 CountName = Literal[
     "input_tokens",
     "output_tokens",
+    "prompt_tokens",
+    "cached_tokens",
     "vlm_forwards",
     "vlm_positions",
     "vlm_image_encodes",
@@ -34,7 +36,10 @@ CountName = Literal[
     "peak_cache_rows",
 ]
 """Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
-that were drawn, thrown away or not. Positions are rows x new tokens of a forward (``guard_…``: of a
+that were drawn, thrown away or not. Prompt tokens are those of every prompt that a server read for
+the request (the conversation goes out anew with each sentence), and cached tokens those of them
+that it found in its prefix cache; both only of the answers at whose end it told, which it does not
+where a stream is closed early. Positions are rows x new tokens of a forward (``guard_…``: of a
 guard model in this process); encodes by CLIP are single images or texts, those of the chat model
 runs of its vision part; an image classifier's are single images. Text readings are views of a
 picture in which text was looked for; decisions are requests to a decision model. Failed candidates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from eta_guard import embedded
 from eta_guard.errors import MissingWeightsError, ModelLoadError, UnsupportedModelError
-from eta_guard.model_names import pinned
+from eta_guard.model_names import pinned, served
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +30,6 @@ it), a directory, or of guard models ``embedded``, the small one that ships."""
 
 EMBEDDED = "embedded"
 """The name of the small guard model that ships with the package."""
-
-_SERVED = re.compile(r"(?P<model>.+?)@(?P<server>https?://.+)")
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,8 @@ def read_spec(text: str, kind: Kind) -> Spec:
     if kind == "image" and (sort, colon) == ("typographic", ""):
         return Spec("typographic")
     if sort == "guard" and model:
-        served = _SERVED.fullmatch(model)
-        if served:
-            return Spec("guard", served["model"], served["server"])
-        return Spec("guard", model)
+        on_server = served(model)
+        return Spec("guard", *on_server) if on_server else Spec("guard", model)
     name, _, labels = model.rpartition("=")
     given = tuple(label.strip() for label in labels.split(",") if label.strip())
     if kind == "image" and sort == "classifier" and name and given:

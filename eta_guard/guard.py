@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -288,6 +289,11 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
             compiled = _Compiled(parts, graph.compile(checkpointer=False, name="eta_guard"))
             self._compiled = compiled
         return compiled.graph
+
+    async def _aprepare(self) -> None:
+        # Fingerprints may be a server's to tell, which is asked once.
+        if self._compiled is None:
+            await asyncio.to_thread(lambda: self.graph)
 
     @property
     def _llm_type(self) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from eta_guard import embedded
 from eta_guard.errors import MissingWeightsError, ModelLoadError
 from eta_guard.further_evaluators import FurtherEvaluators
-from eta_guard.model_names import pinned
+from eta_guard.model_names import pinned, served
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator, Likeness, ResponseEvaluator
+from eta_guard.request.presentation import AS_IT_IS, Presentation
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,8 @@ def load_parts(
     Args:
         assembly: A key of ``ASSEMBLIES``.
         chat_model: Name or directory of an image-text-to-text model; a name may pin a revision,
-            ``"llava-hf/llava-1.5-7b-hf@COMMIT"``.
+            ``"llava-hf/llava-1.5-7b-hf@COMMIT"``. ``"NAME@http://HOST:PORT/v1"``: one on a vLLM
+            server. Of the paper's assembly it has to be a LLaVA-1.5, and is shown what such is.
         clip: Name and weights (``"ViT-L-14-336/openai"``) or directory of an open_clip model.
         reward: Name or directory of a reward model with one label; a name may pin a revision.
         image_evaluators: Further ones, in the forms of ``further_evaluators.FORMS``.
@@ -192,7 +194,8 @@ def load_chat_model(
     """Loads a chat model by name, by directory, or as the one of an assembly.
 
     Args:
-        name: A repository of the hub, a directory, or a key of ``ASSEMBLIES``.
+        name: A repository of the hub, a directory, a key of ``ASSEMBLIES``, or ``NAME@URL``: what a
+            vLLM server at ``http://HOST:PORT/v1`` serves under that name.
         device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
         dtype: Of the weights; float32 on a CPU and as stored elsewhere without it.
         revision: A commit, tag or branch of the repository; pin one where answers matter.
@@ -202,6 +205,12 @@ def load_chat_model(
     Raises:
         ModelLoadError: There are no such weights within reach.
     """
+    if on_server := served(name):
+        from eta_guard.engines.vllm.engine import VllmEngine
+
+        model, url = on_server
+        shown = Presentation.llava_1_5() if as_published else AS_IT_IS
+        return VllmEngine(url, model, presentation=shown)
     from eta_guard.engines.local.engine import LocalEngine
 
     as_published = as_published or name in AS_PUBLISHED

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -35,6 +35,8 @@ from eta_guard import (
 )
 from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.engines.local.engine import LocalEngine
+from eta_guard.engines.vllm.drawing import Drawing
+from eta_guard.engines.vllm.server import Server
 from eta_guard.pretrained import load_chat_model
 from eta_guard.protocols import Finding, Generation, Sampling
 from eta_guard.request.conversation import Conversation, read_conversation
@@ -394,18 +396,24 @@ class Told:
     drawn: list[int] = field(default_factory=list)
 
 
-class TellingEngine(VllmEngine):
+class TellingServer(Server):
     """Asks for the ids as well."""
 
     told = Told()
 
-    def stream(self, asked: Mapping[str, Any], secret: str = "") -> Generator[dict[str, Any]]:
+    def follow(self, drawing: Drawing) -> None:
         self.told = Told()
-        for event in super().stream({**asked, "return_token_ids": True}, secret):
+        take = drawing.take
+
+        def telling(event: Mapping[str, Any]) -> bool:
             self.told.prompt += event.get("prompt_token_ids") or ()
             for choice in event["choices"]:
                 self.told.drawn += choice.get("token_ids") or ()
-            yield event
+            return take(event)
+
+        drawing.body = {**drawing.body, "return_token_ids": True}
+        drawing.take = telling  # type: ignore[method-assign]
+        super().follow(drawing)
 
 
 @pytest.mark.vllm
@@ -415,13 +423,16 @@ def test_a_real_server_reads_the_published_ids_and_draws_what_is_drawn_here(
 ) -> None:
     served = ("--model", str(folder), "--served-model-name", "llava")
     with serving("chat", tmp_path / "log", *served) as address, httpx.Client() as client:
-        server = TellingEngine(
+        remote = VllmEngine(
             f"{address}/v1", "llava", client=client, presentation=engine.presentation
         )
+        special = engine.presentation.special_tokens
+        server = TellingServer(remote._connection, special_tokens=special, by_id=True)
+        remote._server = server
         wanted = published_ids(folder, f"{SYSTEM} USER: <image>\n{QUESTION} ASSISTANT:")
         for size in SIZES:
             asked = read_conversation([question(photo(*size))])
-            opened = server.open(asked, Generation(max_tokens=12))
+            opened = remote.open(asked, Generation(max_tokens=12))
             opened.answer()
             assert server.told.prompt == wanted
             assert server.told.drawn == drawn_here(engine, asked, 12)

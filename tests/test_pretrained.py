@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eta_guard import EtaGuard, pretrained
+from eta_guard import EtaGuard, Presentation, VllmEngine, pretrained
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.errors import MissingWeightsError, ModelLoadError
 from eta_guard.evaluators.reward import load
@@ -63,3 +63,13 @@ def test_a_directory_with_an_at_sign_is_a_directory(
     pretrained.load_chat_model(str(folder))
     assert asked[0][0] == str(folder)
     assert asked[0][1]["revision"] is None
+
+
+@pytest.mark.parametrize("as_published", [False, True])
+def test_a_chat_model_may_be_a_servers(as_published: bool) -> None:
+    engine = pretrained.load_chat_model(
+        "org/llava@http://127.0.0.1:8000/v1", as_published=as_published
+    )
+    assert isinstance(engine, VllmEngine)
+    assert repr(engine) == "VllmEngine('127.0.0.1:8000', 'org/llava')"
+    assert engine.presentation == (Presentation.llava_1_5() if as_published else Presentation())

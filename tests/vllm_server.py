@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -44,6 +45,16 @@ def serving(model: Literal["chat", "reward"], log: Path, *options: str) -> Itera
         yield address
     finally:
         _end(server)
+
+
+def metric(address: str, name: str, **labels: str) -> float:
+    """One of the server's own metrics, summed over all labels but those that are given."""
+    total = 0.0
+    for line in httpx.get(f"{address}/metrics").raise_for_status().text.splitlines():
+        found = re.fullmatch(rf"vllm:{name}(?:{{(.*)}})? (\S+)", line)
+        if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
+            total += float(found[2])
+    return total
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""``eta-guard bench``: what the published procedure costs, and the guard beside it."""
+"""``eta-guard bench``: what the published procedure costs, and the guard beside it; or a server."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ class SizeOption(StrEnum):
     mid = "mid"
     seven_b = "7b"
 
+
+class EngineOption(StrEnum):
+    """What runs the chat model."""
+
+    local = "local"
+    vllm = "vllm"
+
+
+SERVER = "Server"
 
 ROWS = {
     "vlm_forwards": "chat model: forwards",
@@ -62,6 +71,26 @@ def bench(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --sweep: draw it, as .svg or .png.")
     ] = None,
+    engine: Annotated[
+        EngineOption,
+        typer.Option(help="vllm: measure a server, at --url.", rich_help_panel=SERVER),
+    ] = EngineOption.local,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Its address, up to and with /v1.", rich_help_panel=SERVER),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The name of its model; the first it tells of without it.", rich_help_panel=SERVER
+        ),
+    ] = None,
+    requests: Annotated[
+        int, typer.Option(min=1, help="How many it is asked.", rich_help_panel=SERVER)
+    ] = 32,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="How many of them at a time.", rich_help_panel=SERVER)
+    ] = 16,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Add the result to this JSON file, with versions."),
@@ -74,7 +103,16 @@ def bench(
 
     Both run on the same random models, with the same draws and sentence lengths, by turns, and
     must end with the same text. "safe" is a request whose picture passes.
+
+    With --engine vllm: flagged requests to a server, one after another and many at once.
     """
+    if (engine is EngineOption.vllm) != (url is not None):
+        raise InputError("--engine vllm and --url go together.", hint="Pass both, or neither.")
+    if url is not None:
+        from eta_guard.cli.bench_server import bench_server
+
+        bench_server(url, model, requests, at_once, json=json)
+        return
     if sweep and (candidates or sentences):
         raise InputError("--sweep chooses candidates and sentences itself.", hint="Leave them out.")
     if plot and not sweep:

@@ -35,7 +35,11 @@ Assembly = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="Another chat model: a name or a directory.", rich_help_panel=MODELS),
+    typer.Option(
+        help="Another chat model: a name, a directory, or NAME@URL (on a vLLM server,"
+        " http://HOST:PORT/v1).",
+        rich_help_panel=MODELS,
+    ),
 ]
 Clip = Annotated[
     str | None,

@@ -69,7 +69,8 @@ Workers = Annotated[
     typer.Option(
         min=1,
         help="Processes that ask side by side, each with models of its own; without it one a core"
-        " for the embedded models, two with --ray, else one.",
+        " for the embedded models, two with --ray, else one. Of a chat model on a server: threads,"
+        " 16 without it.",
         rich_help_panel=RUN,
     ),
 ]
@@ -148,16 +149,19 @@ def make_spread(
     Args:
         choice: The models, should they be loaded here.
         workers: How many processes. Without a wish, two of Ray's; of the small models one a core;
-            of others one.
+            of others one. Where the chat model is on a server, how many threads.
         ray: Address of a Ray cluster; None without Ray.
         policy: That of the run.
     """
     from eta_guard.cli.loading import load_models
-    from eta_guard.evaluation import Automatic, Here, Processes, RayWorkers
+    from eta_guard.evaluation import Automatic, Here, Processes, RayWorkers, Threads
+    from eta_guard.model_names import served
 
     load = partial(load_models, choice, policy)
     if ray is not None:
         return RayWorkers(ray, workers or 2)
+    if choice.chat_model and served(choice.chat_model):
+        return Threads(workers or Threads.count, load)
     if workers is None:
         return Automatic(load)
     return Processes(workers) if workers > 1 else Here(load)

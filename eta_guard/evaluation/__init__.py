@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from eta_guard.evaluation.spread.processes import Processes
     from eta_guard.evaluation.spread.protocol import Spread
     from eta_guard.evaluation.spread.ray_workers import RayWorkers
+    from eta_guard.evaluation.spread.threads import Threads
     from eta_guard.evaluation.suites.catalogue import read_suite
 
 _HOMES = {
@@ -67,6 +68,7 @@ _HOMES = {
     "Suite": "cases",
     "SuiteCase": "cases",
     "Target": "calibration",
+    "Threads": "spread.threads",
     "calibrate": "calibration",
     "read_suite": "suites.catalogue",
     "write_policy": "policy_file",
@@ -88,6 +90,7 @@ __all__ = [
     "Suite",
     "SuiteCase",
     "Target",
+    "Threads",
     "calibrate",
     "read_suite",
     "write_policy",

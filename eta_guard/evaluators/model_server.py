@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from eta_guard.errors import EtaGuardError, EvaluationError, quoting_nothing
-
-try:
-    import httpx
-except ImportError as missing:
-    raise ImportError(
-        "Evaluators on a server are asked over HTTP: pip install 'eta_guard[vllm]'."
-    ) from missing
+from eta_guard.errors import EvaluationError, quoting_nothing
+from eta_guard.server.clients import httpx
+from eta_guard.server.connection import BROKEN, Connection, again_if_busy, said
+from eta_guard.server.retries import TryAgainError
+from eta_guard.steps import adrive, drive
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 16
-_FINGERPRINT_TIMEOUT = 5.0
 _LONGEST = 500
 
 
@@ -45,10 +40,12 @@ class ModelServer:
         base_url: Its address, up to ``/v1`` or without it.
         model: The name under which it serves the model.
         api_key: Sent as a bearer token.
-        timeout: Seconds to wait for a connection, and for an answer.
+        timeout: Seconds for an answer, from the request to its last byte.
+        retries: How often a request is sent again that found the server busy (status 429 or 503)
+            or its connection broken; never later than ``timeout`` after the first time.
         client: In place of one of its own, for proxies, certificates and tests.
-        async_client: The same for asynchronous requests; without it, each call opens one, since a
-            client belongs to one event loop.
+        async_client: The same for asynchronous requests, of one event loop; without it, each loop
+            has one of its own.
     """
 
     def __init__(
@@ -58,16 +55,20 @@ class ModelServer:
         *,
         api_key: str | None = None,
         timeout: float = 60.0,
+        retries: int = 3,
         client: httpx.Client | None = None,
         async_client: httpx.AsyncClient | None = None,
     ) -> None:
         self.model = model
-        self._root = base_url.rstrip("/").removesuffix("/v1")
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._timeout = timeout
-        self._client = client or httpx.Client()
-        self._async_client = async_client
-        self._card: Mapping[str, Any] | None = None
+        self._connection = Connection(
+            base_url,
+            model,
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+            client=client,
+            async_client=async_client,
+        )
 
     def __repr__(self) -> str:
         return f"ModelServer({self.where!r}, {self.model!r})"
@@ -75,38 +76,17 @@ class ModelServer:
     @property
     def where(self) -> str:
         """The address without user and password."""
-        return httpx.URL(self._root).netloc.decode()
+        return self._connection.where
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the server tells of the model (``/v1/models``); empty if it does not answer then.
-
-        Asked until it is told.
-        """
-        if self._card is not None:
-            return self._card
-        try:
-            response = self._client.get(
-                f"{self._root}/v1/models", headers=self._headers, timeout=_FINGERPRINT_TIMEOUT
-            )
-            cards = response.raise_for_status().json()["data"]
-            found: Mapping[str, Any] = next(card for card in cards if card["id"] == self.model)
-            self._card = found
-        except (httpx.HTTPError, ValueError, LookupError, TypeError, StopIteration) as error:
-            logger.warning(
-                "%s does not tell what stands behind %s (%s); it is known by that name.",
-                self.where,
-                self.model,
-                type(error).__name__,
-            )
-            return {}
-        return found
+        """What the server tells of the model (``/v1/models``); empty if it tells nothing."""
+        return self._connection.card()
 
     @property
     def fingerprint(self) -> str:
         """The model's name, with what stands behind it if the server tells."""
-        root = self.card.get("root")
-        return f"{self.model} ({root})" if root and root != self.model else self.model
+        return self._connection.fingerprint
 
     def ask(self, requests: Sequence[Request]) -> list[Any]:
         """Sends requests at the same time.
@@ -120,50 +100,62 @@ class ModelServer:
             return list(pool.map(self._settled, requests))
 
     async def aask(self, requests: Sequence[Request]) -> list[Any]:
-        """Does as ``ask``."""
+        """Does as ``ask``; where it is cancelled, so are the requests."""
         places = asyncio.Semaphore(_AT_ONCE)
-        async with self._opened() as client:
 
-            async def settled(request: Request) -> Any:
-                async with places:
-                    try:
-                        response = await client.post(**self._arguments(request))
-                        return _answer(response)
-                    except (httpx.HTTPError, EvaluationError) as error:
-                        return self._failure(error, request)
+        async def settled(request: Request) -> Any:
+            async with places:
+                try:
+                    persistently = self._connection.retries.persistently
+                    return await adrive(persistently(self.send, request))
+                except EvaluationError as error:
+                    return error
 
-            return list(await asyncio.gather(*map(settled, requests)))
+        return list(await asyncio.gather(*map(settled, requests)))
 
     def _settled(self, request: Request) -> Any:
         try:
-            return _answer(self._client.post(**self._arguments(request)))
-        except (httpx.HTTPError, EvaluationError) as error:
-            return self._failure(error, request)
+            return drive(self._connection.retries.persistently(self.send, request))
+        except EvaluationError as error:
+            return error
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        return {
-            "url": self._root + request.path,
-            "json": {"model": self.model, **request.body},
-            "headers": self._headers,
-            "timeout": self._timeout,
-        }
+    def send(self, request: Request) -> Any:
+        """Sends one request, once; gives the JSON of its answer.
 
-    def _failure(self, error: Exception, request: Request) -> Exception:
-        if isinstance(error, EtaGuardError):
-            # vLLM repeats a whole request whose form it rejects.
-            return quoting_nothing(error, request.secrets)
-        return EvaluationError(
+        Raises:
+            TryAgainError: The server was busy, or the connection broke.
+            EvaluationError: The server does not answer, or refuses.
+        """
+        connection, until = self._connection, time.monotonic() + self._connection.timeout
+        try:
+            sent = connection.request(request.path, request.body)
+            with connection.client.stream("POST", **sent) as response:
+                body = b""
+                for piece in response.iter_bytes():
+                    body += piece
+                    if time.monotonic() > until:
+                        raise httpx.ReadTimeout("The answer takes too long.")
+        except httpx.HTTPError as error:
+            raise self._unanswered(error) from None
+        return _answer(response, body, request)
+
+    async def asend(self, request: Request) -> Any:
+        """Does as ``send``."""
+        connection = self._connection
+        client = await connection.async_client()
+        try:
+            async with asyncio.timeout(connection.timeout):
+                response = await client.post(**connection.request(request.path, request.body))
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise self._unanswered(error) from None
+        return _answer(response, response.content, request)
+
+    def _unanswered(self, error: Exception) -> Exception:
+        failure = EvaluationError(
             f"The server at {self.where} does not answer ({type(error).__name__}).",
             hint="See whether it runs there and is ready, or raise the timeout.",
         )
-
-    @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[httpx.AsyncClient]:
-        if self._async_client is not None:
-            yield self._async_client
-            return
-        async with httpx.AsyncClient() as client:
-            yield client
+        return TryAgainError(failure) if isinstance(error, BROKEN) else failure
 
 
 def require_answers(settled: Sequence[Any], who: str) -> None:
@@ -181,17 +173,16 @@ def require_answers(settled: Sequence[Any], who: str) -> None:
         logger.warning("%s: one of %d questions is unscored (%s).", who, len(settled), told)
 
 
-def _answer(response: httpx.Response) -> Any:
-    try:
-        body = response.json()
-    except json.JSONDecodeError:
-        body = response.text
+def _answer(response: httpx.Response, content: bytes, request: Request) -> Any:
+    body = said(content)
     if response.status_code == httpx.codes.OK and isinstance(body, dict) and "error" not in body:
         return body
     found = body.get("error", body) if isinstance(body, Mapping) else body
-    said = str(found.get("message", found) if isinstance(found, Mapping) else found).strip()
-    said = said[:_LONGEST].rstrip(".") or "no message"
-    raise EvaluationError(
-        f"The server refused with status {response.status_code}: {said}.",
+    told = str(found.get("message", found) if isinstance(found, Mapping) else found).strip()
+    told = told[:_LONGEST].rstrip(".") or "no message"
+    refused = EvaluationError(
+        f"The server refused with status {response.status_code}: {told}.",
         hint="Mend the server's settings; its log says more.",
     )
+    # vLLM repeats a whole request whose form it rejects.
+    raise again_if_busy(response, quoting_nothing(refused, request.secrets))

@@ -67,6 +67,7 @@ class CallAware(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answers."""
+        await self._aprepare()
         config, kwargs = self._for_call(config, kwargs)
         return await super().ainvoke(input, config, **kwargs)
 
@@ -81,6 +82,7 @@ class CallAware(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         """Answers in chunks."""
+        await self._aprepare()
         config, kwargs = self._for_call(config, kwargs)
         async for chunk in super().astream(input, config, **kwargs):
             yield chunk
@@ -97,6 +99,9 @@ class CallAware(BaseChatModel):
         prompt = super()._convert_input(model_input)
         _require_types(prompt.to_messages())
         return prompt
+
+    async def _aprepare(self) -> None:
+        """Does what a first call would otherwise wait for on the event loop."""
 
     def _for_call(
         self, config: RunnableConfig | None, kwargs: dict[str, Any]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from eta_guard.bench import run as measuring
+from eta_guard.bench import served
 from tests.cli.conftest import Run
 
 SMALL = ("bench", "--size", "small", "--device", "cpu", "--repeats", "1")
@@ -53,6 +54,8 @@ def test_different_texts_in_full_precision_are_a_fault(
     ("arguments", "hint"),
     [
         (("--sweep", "--candidates", "2"), "Leave them out"),
+        (("--engine", "vllm"), "Pass both"),
+        (("--url", "http://127.0.0.1:8000/v1"), "Pass both"),
         (("--plot", "cost.svg"), "Add --sweep"),
         (("--size", "13b"), "small"),
         (("--device", "abacus"), "--device cpu"),
@@ -65,3 +68,30 @@ def test_what_cannot_be_measured_is_one_line(
     assert (result.code, result.out) == (2, "")
     assert result.err.count("\n") == 1
     assert hint in result.err
+
+
+def test_a_server_is_measured_in_both_ways(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def measured(url: str, model: str | None, **settings: Any) -> dict[str, Any]:
+        asked.append((url, model, settings["requests"], settings["at_once"]))
+        side = {"seconds": 8.0, "requests_per_second": 0.5, "output_tokens": 100}
+        return {
+            "model": "chat",
+            "requests": 4,
+            "at_once": 2,
+            "ratio": 3.5,
+            "same_text": 4,
+            "alone": {**side, "cache_hit_share": 0.82},
+            "together": {**side, "cache_hit_share": None},
+        }
+
+    monkeypatch.setattr(served, "measure_server", measured)
+    address = ("bench", "--engine", "vllm", "--url", "http://127.0.0.1:8000/v1")
+    result = run(*address, "--requests", "4", "--at-once", "2", "--model", "chat")
+    assert (result.code, result.err) == (0, "")
+    assert asked == [("http://127.0.0.1:8000/v1", "chat", 4, 2)]
+    assert max(map(len, result.out.splitlines())) <= 80
+    for shown in ("one after another", "2 at once", "0.82", "3.50 ×"):
+        assert shown in result.out
+    assert run(*address, "--json").json["same_text"] == 4

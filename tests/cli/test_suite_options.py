@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from eta_guard.cli.options import ModelChoice
 from eta_guard.cli.suite_options import make_spread
-from eta_guard.evaluation import Automatic, Here, Processes, RayWorkers
+from eta_guard.evaluation import Automatic, Here, Processes, RayWorkers, Threads
 from tests.cli.conftest import Models
 
 
@@ -17,3 +17,11 @@ def test_options_say_where_the_cases_are_asked(models: Models) -> None:
         assert spread.load is not None
         spread.load()
     assert [loaded["clip"] for loaded in models.loaded] == ["another", "another"]
+
+
+def test_a_chat_model_on_a_server_is_asked_from_threads(models: Models) -> None:
+    choice = ModelChoice(chat_model="chat@http://127.0.0.1:8000/v1")
+    for wanted, count in ((None, 16), (4, 4)):
+        spread = make_spread(choice, wanted)
+        assert isinstance(spread, Threads)
+        assert spread.count == count

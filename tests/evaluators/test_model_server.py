@@ -15,7 +15,7 @@ SECRET = "an answer that was not let out, canary"
 
 
 def server(played: PlayedServer, **settings: Any) -> ModelServer:
-    return ModelServer(BASE_URL, "guard", **played.clients, **settings)
+    return ModelServer(BASE_URL, "guard", **{"retries": 0, **played.clients, **settings})
 
 
 def echo(path: str, body: dict[str, Any]) -> Any:
@@ -95,7 +95,8 @@ def test_a_server_that_does_not_answer_is_told_with_its_place(failure: Exception
     def fails(path: str, body: dict[str, Any]) -> Any:
         raise failure
 
-    asked = ModelServer("http://user:secret@vllm.test", "guard", **PlayedServer(fails).clients)
+    clients = PlayedServer(fails).clients
+    asked = ModelServer("http://user:secret@vllm.test", "guard", retries=0, **clients)
     (error,) = both(asked, [Request("/", {})])
     assert "vllm.test does not answer" in str(error)
     assert "secret" not in str(error)

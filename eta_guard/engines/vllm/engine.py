@@ -1,7 +1,7 @@
 """VllmEngine: a vLLM server, asked over its OpenAI-compatible HTTP API.
 
-Written from vLLM's documentation and source (0.33) and tested against a played server; the authors
-have not run it against a real one.
+Tested against vLLM 0.32 over the shipped weights (``pytest -m vllm``), and against a played server
+that answers in the same form.
 
 ``httpx`` is the client, and not the ``openai`` package: one request form with fields of vLLM's own
 and a stream that is closed early are little code, retries that draw twice are unwanted, and
@@ -10,27 +10,14 @@ LangGraph brings it along anyhow. ``vllm`` itself is not imported.
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Generator, Mapping
-from functools import cached_property
-from typing import Any
-
+from eta_guard.engines.vllm.asking import Asking
+from eta_guard.engines.vllm.server import Server
 from eta_guard.engines.vllm.session import VllmSession
-from eta_guard.engines.vllm.stream import broken_off, read_events, refusal
-from eta_guard.errors import EngineError, UnsupportedModelError
 from eta_guard.protocols import Generation
 from eta_guard.request.conversation import Conversation
 from eta_guard.request.presentation import AS_IT_IS, Presentation
-
-try:
-    import httpx
-except ImportError as missing:
-    raise ImportError("VllmEngine asks over HTTP: pip install 'eta_guard[vllm]'.") from missing
-
-logger = logging.getLogger(__name__)
-
-_FINGERPRINT_TIMEOUT = 5.0
+from eta_guard.server.clients import httpx
+from eta_guard.server.connection import Connection
 
 
 class VllmEngine:
@@ -42,14 +29,22 @@ class VllmEngine:
     until then: those tokens are counted too, as far as they arrive.
 
     The server's prefix caching, which is on by default and covers images, makes it one prefill a
-    request: every sentence sends the conversation anew, and its tokens are found in the cache.
+    request: every sentence sends the conversation anew, and its tokens are found in the cache, as
+    far as they fill whole blocks. With ``--enable-prompt-tokens-details`` the verdict's counts tell
+    how many were found.
 
     The answer so far is sent as text, and read into tokens anew; spacing is kept as the model drew
     it, and no accepted sentence ends in white space, since chat templates may trim it. Text that
     spells out a control token is read as one by the server, in a question as in an answer.
 
     Draws are a function of seed, sentence and candidate as far as the server's are: its batches
-    may move a logit. Tools are not offered.
+    may move a logit.
+
+    Asynchronously, requests wait on the event loop and not in threads; one that is cancelled closes
+    its stream, and the server aborts what it was drawing. A request is sent again where the server
+    was busy or the connection broke before the first token, and never after it.
+
+    Calls of tools are read by the server (``--enable-auto-tool-choice --tool-call-parser …``).
 
     The server has a processor of its own, so what the paper's code showed LLaVA-1.5 is prepared on
     this side: with ``presentation=Presentation.llava_1_5()`` every picture is sent padded and
@@ -61,6 +56,8 @@ class VllmEngine:
         >>> guard = EtaGuard(engine=engine, image_evaluator=clip, response_evaluator=reward)
     """
 
+    calls_tools = True
+
     def __init__(
         self,
         base_url: str,
@@ -68,7 +65,10 @@ class VllmEngine:
         *,
         api_key: str | None = None,
         timeout: float = 120.0,
+        retries: int = 3,
+        picture_ids: bool = True,
         client: httpx.Client | None = None,
+        async_client: httpx.AsyncClient | None = None,
         presentation: Presentation = AS_IT_IS,
     ) -> None:
         """Asks the server nothing yet.
@@ -78,99 +78,46 @@ class VllmEngine:
             model: The name under which it serves the model.
             api_key: Sent as a bearer token.
             timeout: Seconds to wait for a connection, and for each next piece of an answer.
+            retries: How often a request is sent again that found the server busy (status 429 or
+                503) or its connection broken, before the first token; never later than ``timeout``
+                after the first time.
+            picture_ids: Send a picture once a request, and from then on the id under which a vLLM
+                server keeps it. Ids hold for this engine alone, so that nobody else can put another
+                picture under one; two engines do not find each other's pictures in the server's
+                prefix cache.
             client: In place of one of its own, for proxies, certificates and tests.
+            async_client: The same for asynchronous requests, of one event loop; without it, each
+                loop has one of its own.
             presentation: What the model is shown beyond the server's chat template and processor;
                 nothing by default.
         """
-        self.base_url, self.model = base_url.rstrip("/"), model
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._timeout = timeout
-        self._client = client or httpx.Client()
+        self.model = model
+        self._connection = Connection(
+            base_url,
+            model,
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+            client=client,
+            async_client=async_client,
+        )
+        self._server = Server(
+            self._connection, special_tokens=presentation.special_tokens, by_id=picture_ids
+        )
         self.presentation = presentation
         """How conversations are shown to the model."""
 
     def __repr__(self) -> str:
-        return f"VllmEngine({self._where!r}, {self.model!r})"
+        return f"VllmEngine({self._connection.where!r}, {self.model!r})"
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """The model's name, with what stands behind it if the server tells (``/v1/models``).
 
-        Asked once; a server that does not answer then is known by the model's name.
+        Asked once; a server that tells nothing is known by the model's name.
         """
-        try:
-            response = self._client.get(
-                f"{self.base_url}/models", headers=self._headers, timeout=_FINGERPRINT_TIMEOUT
-            )
-            cards = response.raise_for_status().json()["data"]
-            root = next((card.get("root") for card in cards if card["id"] == self.model), None)
-        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
-            logger.warning(
-                "%s does not tell what stands behind %s (%s); it is known by that name.",
-                self._where,
-                self.model,
-                type(error).__name__,
-            )
-            root = None
-        named = f"{self.model} ({root})" if root and root != self.model else self.model
-        return named + self.presentation.mark
+        return self._connection.fingerprint + self.presentation.mark
 
     def open(self, conversation: Conversation, generation: Generation) -> VllmSession:
-        """Begins a request; the server is asked nothing yet.
-
-        Raises:
-            UnsupportedModelError: There are tools to be called.
-        """
-        if generation.tools:
-            raise UnsupportedModelError(
-                f"{self.model} is not offered tools: VllmEngine reads no calls.",
-                hint="Bind none, or use a ChatModelEngine over the server's LangChain chat model.",
-            )
-        return VllmSession(self, self.presentation.show(conversation), generation)
-
-    def stream(self, asked: Mapping[str, Any], secret: str = "") -> Generator[dict[str, Any]]:
-        """Asks for answers; yields the events of the stream, which closes with the iterator.
-
-        Args:
-            asked: The request, but for what every request has.
-            secret: A text that no error may quote.
-
-        Raises:
-            EngineError: The server cannot be reached, refuses, or breaks off.
-        """
-        body = {
-            **asked,
-            "model": self.model,
-            "stream": True,
-            # Counts in every event: those of a stream that is closed early have come, too.
-            "stream_options": {"include_usage": True, "continuous_usage_stats": True},
-        }
-        if self.presentation.special_tokens:
-            body["add_special_tokens"] = True
-        url = f"{self.base_url}/chat/completions"
-        try:
-            with self._client.stream(
-                "POST", url, json=body, headers=self._headers, timeout=self._timeout
-            ) as response:
-                if response.status_code != httpx.codes.OK:
-                    raise refusal(_said(response.read()), secret, response.status_code)
-                yield from read_events(response.iter_bytes(), secret)
-        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-            raise broken_off() from error
-        except httpx.HTTPError as error:
-            raise EngineError(
-                f"The server at {self._where} does not answer ({type(error).__name__}).",
-                hint="See whether `vllm serve` runs there and is ready, or raise the timeout.",
-            ) from error
-
-    @property
-    def _where(self) -> str:
-        # Without user and password.
-        return httpx.URL(self.base_url).netloc.decode()
-
-
-def _said(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")
+        """Begins a request; the server is asked nothing yet."""
+        return VllmSession(Asking(self._server, self.presentation.show(conversation)), generation)

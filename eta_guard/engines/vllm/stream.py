@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from eta_guard.context_length import ContextLengthError
-from eta_guard.errors import EngineError, EtaGuardError
+from eta_guard.engines.vllm.tool_calls import CallPieces
+from eta_guard.errors import EngineError, EtaGuardError, UnsupportedModelError
 from eta_guard.protocols import FinishReason
 
 _FAILED = {"abort", "error"}
 _QUOTED = 16
 """Characters in a row that make an error message a quotation of the answer so far."""
 _TOO_LONG = re.compile(r"maximum (context|model) length", re.IGNORECASE)
+_WRONG = {400, 422}
+"""Statuses by which a server says that it is the request that is at fault."""
 _LONGEST = 500
 
 
@@ -36,14 +39,17 @@ class Row:
     finish_reason: FinishReason | None = None
     reasoned: bool = False
     """Whether the server told reasoning apart from the text."""
+    calls: CallPieces = field(default_factory=CallPieces, repr=False)
+    """What the server's parser took for calls of tools."""
 
     def take(self, choice: Mapping[str, Any], usage: Mapping[str, Any]) -> None:
         """Takes in what one event says of it."""
         delta = choice.get("delta") or {}
         content = delta.get("content") or ""
         self.reasoned |= bool(delta.get("reasoning") or delta.get("reasoning_content"))
+        pieces = delta.get("tool_calls") or ()
         # Where a gateway leaves the counts out, an event is taken for a token.
-        self.drawn = usage.get("completion_tokens") or self.drawn + bool(content)
+        self.drawn = usage.get("completion_tokens") or self.drawn + bool(content or pieces)
         self.told = choice.get("finish_reason") or self.told
         self.at_stop_text |= isinstance(choice.get("stop_reason"), str)
         if self.told in _FAILED:
@@ -52,11 +58,16 @@ class Row:
             )
         if not self.ended:
             self.text += content
+            self.calls.add(pieces)
 
     def end(self, at: int | None, finish_reason: FinishReason | None) -> None:
         """Ends it on this side, at an offset; the server may go on."""
         self.text = self.text[:at]
         self.ended, self.finish_reason = True, finish_reason
+
+
+class RefusedError(EngineError):
+    """The server does not take the request as it stands."""
 
 
 class Rows:
@@ -66,6 +77,8 @@ class Rows:
         self.rows = [Row() for _ in range(count)]
         self.prompt_tokens: int | None = None
         """Image tokens and the answer so far included; None until the server tells."""
+        self.cached_tokens: int | None = None
+        """How many of these it found in its cache; it tells at the end of the whole stream."""
         self._total: int | None = None
 
     @property
@@ -89,6 +102,7 @@ class Rows:
         self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
         if not choices:  # the last event, with the counts of the whole request
             self._total = usage.get("completion_tokens", self._total)
+            self.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
         grown = [self.rows[choice.get("index", 0)] for choice in choices]
         for row, choice in zip(grown, choices, strict=True):
             row.take(choice, usage)
@@ -100,40 +114,46 @@ class Rows:
         Raises:
             EngineError: The server took what the model wrote for reasoning.
         """
-        if any(row.reasoned and not row.text.strip() for row in self.rows):
+        if any(row.reasoned and not (row.text.strip() or row.calls) for row in self.rows):
             raise EngineError(
                 "The server tells the model's reasoning apart, and left no text of an answer.",
                 hint="Raise max_tokens, or serve the model without --reasoning-parser.",
             )
 
 
-def read_events(chunks: Iterable[bytes], secret: str) -> Iterator[dict[str, Any]]:
-    r"""Server-sent events as JSON, up to the one that says that all is told.
+class Events:
+    r"""Server-sent events as JSON, put together from the pieces of a response's body.
 
     Lines are parted at ``\n`` alone: the characters that Python, too, counts as line ends may
     stand in the JSON of an answer.
 
     Args:
-        chunks: The response's body.
         secret: A text that no error may quote.
-
-    Raises:
-        EngineError: The server reports an error, or the body ends too early.
     """
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+
+    def __init__(self, secret: str) -> None:
+        self.ended = False
+        """Whether the server has said that all is told."""
+        self._secret, self._rest = secret, b""
+
+    def read(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        """The events that a piece completes.
+
+        Raises:
+            EngineError: The server reports an error.
+        """
+        *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in lines:
             field_name, _, data = line.partition(b":")
             if field_name != b"data":
                 continue
             if data.strip() == b"[DONE]":
+                self.ended = True
                 return
             event = _parsed(data)
             if event.get("error") or event.get("object") == "error":
-                raise refusal(event, secret)
+                raise refusal(event, self._secret)
             yield event
-    raise broken_off()
 
 
 def refusal(body: Any, secret: str, status: int | None = None) -> EtaGuardError:
@@ -146,7 +166,8 @@ def refusal(body: Any, secret: str, status: int | None = None) -> EtaGuardError:
         status: Of HTTP.
     """
     found = body.get("error", body) if isinstance(body, Mapping) else body
-    said = str(found.get("message", found) if isinstance(found, Mapping) else found).strip()
+    told = found.get("message", found) if isinstance(found, Mapping) else found
+    said = str(told).strip()
     if _quotes(said, secret):
         said = "its message is withheld, since it quotes the answer so far"
     if _TOO_LONG.search(said):
@@ -155,7 +176,13 @@ def refusal(body: Any, secret: str, status: int | None = None) -> EtaGuardError:
             hint="Shorten the conversation, or serve the model with a larger --max-model-len.",
         )
     code = "" if status is None else f" with status {status}"
-    return EngineError(
+    if "--enable-auto-tool-choice" in said:
+        return UnsupportedModelError(
+            "The server reads no calls of tools.",
+            hint="Start it with --enable-auto-tool-choice and the --tool-call-parser of the model.",
+        )
+    kind = RefusedError if status in _WRONG else EngineError
+    return kind(
         f"The server refused{code}: {said[:_LONGEST] or 'no message'}.",
         hint="Mend the request or the server's settings; its log says more.",
     )

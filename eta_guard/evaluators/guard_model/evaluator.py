@@ -71,6 +71,7 @@ class GuardModelEvaluator(GuardEvaluator):
         policy: str | Mapping[str, str] | None = None,
         api_key: str | None = None,
         timeout: float = 60.0,
+        retries: int = 3,
         client: httpx.Client | None = None,
         async_client: httpx.AsyncClient | None = None,
         **settings: Any,
@@ -83,9 +84,12 @@ class GuardModelEvaluator(GuardEvaluator):
             format: How it is asked; without it, found by that name.
             policy: What counts as unsafe, for families that read it; several by name.
             api_key: Sent as a bearer token.
-            timeout: Seconds to wait for a connection, and for an answer.
+            timeout: Seconds for an answer, from the request to its last byte.
+            retries: How often a request is sent again that found the server busy (status 429 or
+                503) or its connection broken; never later than ``timeout`` after the first time.
             client: In place of one of its own, for proxies, certificates and tests.
-            async_client: The same for asynchronous requests.
+            async_client: The same for asynchronous requests, of one event loop; without it, each
+                loop has one of its own.
             settings: Those of the class, as ``threshold``; the ``cost`` is taken from the model's
                 name where it tells.
 
@@ -101,6 +105,7 @@ class GuardModelEvaluator(GuardEvaluator):
             model,
             api_key=api_key,
             timeout=timeout,
+            retries=retries,
             client=client,
             async_client=async_client,
         )

@@ -51,6 +51,7 @@ class VllmResponseEvaluator:
         cost: float = 1.0,
         api_key: str | None = None,
         timeout: float = 60.0,
+        retries: int = 3,
         client: httpx.Client | None = None,
         async_client: httpx.AsyncClient | None = None,
     ) -> None:
@@ -67,9 +68,12 @@ class VllmResponseEvaluator:
                 ``response_threshold``.
             cost: Parameters in billions.
             api_key: Sent as a bearer token.
-            timeout: Seconds to wait for a connection, and for an answer.
+            timeout: Seconds for an answer, from the request to its last byte.
+            retries: How often a request is sent again that found the server busy (status 429 or
+                503) or its connection broken; never later than ``timeout`` after the first time.
             client: In place of one of its own, for proxies, certificates and tests.
-            async_client: The same for asynchronous requests.
+            async_client: The same for asynchronous requests, of one event loop; without it, each
+                loop has one of its own.
         """
         self.name, self.threshold, self.cost = name, threshold, cost
         self._server = ModelServer(
@@ -77,6 +81,7 @@ class VllmResponseEvaluator:
             model,
             api_key=api_key,
             timeout=timeout,
+            retries=retries,
             client=client,
             async_client=async_client,
         )
@@ -182,6 +187,10 @@ class VllmRewardSession:
     def accept(self, text: str) -> None:
         """Appends ``text`` to the accepted text; asks nothing."""
         self._accepted += text
+
+    async def aaccept(self, text: str) -> None:
+        """Does as ``accept``."""
+        self.accept(text)
 
     def _request(self, texts: Sequence[str]) -> Request:
         answers = [self._accepted + text for text in texts]

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 import eta_guard.embedded
+from eta_guard import EtaGuard
 from eta_guard.errors import EvaluationError, ModelLoadError, UnsupportedModelError
-from eta_guard.evaluation.setup import Setup
 from eta_guard.evaluation.suites.catalogue import read_suite
 from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
 from eta_guard.evaluators.reward.remote import VllmResponseEvaluator
@@ -17,6 +17,7 @@ from eta_guard.pretrained import load_parts
 from eta_guard.prompts import POST_PROMPT, SEARCH_PROMPT
 from eta_guard.protocols.evaluators import ResponseEvaluator
 from tests.evaluators.played_server import BASE_URL, PlayedServer
+from tests.fakes import verdict_of
 
 WEIGHTS = Path(eta_guard.embedded.__file__).parent / "weights" / "reward"
 ANSWERS = [
@@ -143,19 +144,15 @@ def test_a_real_server_pays_what_the_same_weights_pay_here(reward_server: str) -
 
 
 @pytest.mark.vllm
-@pytest.mark.timeout(1500)
-def test_with_it_the_guard_decides_as_with_the_same_weights_here(reward_server: str) -> None:
+@pytest.mark.timeout(900)
+async def test_with_it_the_guard_decides_as_with_the_same_weights_here(reward_server: str) -> None:
+    """Scores are compared above; here a whole search rests on them, asked asynchronously."""
     parts = load_parts("embedded")
-    setup = Setup(judge="grammar", models={}, methods=("full",))
-    with httpx.Client() as client:
-        remote = VllmResponseEvaluator(
-            f"{reward_server}/v1", "reward", client=client, tokenizer=str(WEIGHTS)
-        )
-        here, there = setup.runner(parts), setup.runner({**parts, "response_evaluator": remote})
-        decided: dict[str, tuple[Any, Any]] = {}
-        for case in read_suite("embedded", limit=40).cases:
-            ours, theirs = (runner.run(case).answers["full"] for runner in (here, there))
-            decided[case.id] = (ours.decision, ours.text), (theirs.decision, theirs.text)
-    assert len(decided) == 120
-    assert {case: told for case, told in decided.items() if told[0] != told[1]} == {}
-    assert {told[0][0] for told in decided.values()} >= {"passed", "aligned"}
+    remote = VllmResponseEvaluator(f"{reward_server}/v1", "reward", tokenizer=str(WEIGHTS))
+    here, there = EtaGuard(**parts), EtaGuard(**{**parts, "response_evaluator": remote})
+    asked = [[case.message()] for case in read_suite("embedded", limit=5).cases]
+    found = await asyncio.gather(*map(there.ainvoke, asked))
+    wanted = await asyncio.to_thread(lambda: [here.invoke(one) for one in asked])
+    told = [(verdict_of(one).decision, one.text) for one in found]
+    assert told == [(verdict_of(one).decision, one.text) for one in wanted]
+    assert {decision for decision, _ in told} >= {"passed", "aligned"}

@@ -1,0 +1,1 @@
+"""Model servers, asked over HTTP: clients, retries, and what they tell of a model."""
