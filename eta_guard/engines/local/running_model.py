@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 from transformers.cache_utils import Cache
+from transformers.generation import GenerateDecoderOnlyOutput
 
 from eta_guard.cache_argument import generation_argument
 from eta_guard.engines.local import alternating_mapping as mapping
@@ -100,25 +102,41 @@ class RunningModel:
             with mapping.images_as_tokens(self.model, inputs["input_ids"]):
                 yield
 
-    @torch.no_grad()
-    def generate(self, state: ModelState, **arguments: Any) -> torch.Tensor:
+    def read(self, inputs: dict[str, torch.Tensor]) -> ModelState:
+        """Reads a whole prompt, pictures included, and keeps what may come next."""
+        state = ModelState()
+        with self.reading(inputs):
+            # The token drawn here is not used.
+            out = self._run(state, **inputs, max_new_tokens=1, output_logits=True)
+        state.logits = out.logits[0][0].float()
+        return state
+
+    def generate(
+        self, state: ModelState, *, first: torch.Tensor | None = None, **arguments: Any
+    ) -> torch.Tensor:
         """Generates greedily; other ways of drawing come in as logits processors.
 
         Args:
             state: What the run starts from; its cache grows, and it is left as it stands after.
+            first: Logits [vocabulary] of the first token, where the cache covers all ids.
             arguments: Of the model's own ``generate``.
 
         Returns:
             Ids [rows, length], those that went in included.
         """
+        loop = {} if first is None else {"custom_generate": partial(_from_logits, first)}
+        ids: torch.Tensor = self._run(state, **loop, **arguments).sequences
+        return ids.cpu()
+
+    @torch.no_grad()
+    def _run(self, state: ModelState, **arguments: Any) -> Any:
         with self.turn:
             for holder, offset in zip(self._offset_holders, state.offsets, strict=False):
                 holder.rope_deltas = offset
             out = self._generate(**{generation_argument(): state.cache}, **arguments)
             state.cache = out[generation_argument()]
             state.offsets = [holder.rope_deltas for holder in self._offset_holders]
-        ids: torch.Tensor = out.sequences
-        return ids.cpu()
+        return out
 
     @torch.no_grad()
     def read_prompt(self, inputs: dict[str, torch.Tensor]) -> Tree:
@@ -199,6 +217,31 @@ class RunningModel:
             num_return_sequences=1,
             return_dict_in_generate=True,
         )
+
+
+def _from_logits(
+    first: torch.Tensor,
+    model: Any,
+    input_ids: torch.Tensor,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    **settings: Any,
+) -> Any:
+    """The loop of ``generate`` as it goes after the first forward, whose logits are given."""
+    ids, logits = input_ids, first.repeat(len(input_ids), 1)
+    cache = {generation_argument(): settings[generation_argument()]}
+    read: Any = GenerateDecoderOnlyOutput(sequences=ids, **cache)
+    while True:
+        tokens = logits_processor(ids, logits).argmax(dim=-1)
+        ids = torch.cat([ids, tokens[:, None]], dim=1)
+        if stopping_criteria(ids, None).all():
+            return GenerateDecoderOnlyOutput(sequences=ids, **cache)
+        settings = model._update_model_kwargs_for_generation(
+            read, settings, is_encoder_decoder=False
+        )
+        given = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **settings)
+        read = model(**given, return_dict=True)
+        logits = read.logits[:, -1].to(ids.device, torch.float32, copy=True)
 
 
 def _on(value: Any, device: torch.device) -> Any:
