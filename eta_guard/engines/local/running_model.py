@@ -228,6 +228,7 @@ def _from_logits(
     **settings: Any,
 ) -> Any:
     """The loop of ``generate`` as it goes after the first forward, whose logits are given."""
+    next_given = partial(model._update_model_kwargs_for_generation, is_encoder_decoder=False)
     ids, logits = input_ids, first.repeat(len(input_ids), 1)
     cache = {generation_argument(): settings[generation_argument()]}
     read: Any = GenerateDecoderOnlyOutput(sequences=ids, **cache)
