@@ -41,6 +41,7 @@ class BatchReader:
     def _prompt(self) -> ModelState:
         if self._read is None:
             self._read = self._running.read(self._inputs)
+            counts.add("batch_prompts")
         return self._read
 
     def restart(self) -> None:

@@ -237,9 +237,7 @@ def _from_logits(
         ids = torch.cat([ids, tokens[:, None]], dim=1)
         if stopping_criteria(ids, None).all():
             return GenerateDecoderOnlyOutput(sequences=ids, **cache)
-        settings = model._update_model_kwargs_for_generation(
-            read, settings, is_encoder_decoder=False
-        )
+        settings = next_given(read, settings)
         given = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **settings)
         read = model(**given, return_dict=True)
         logits = read.logits[:, -1].to(ids.device, torch.float32, copy=True)
