@@ -11,7 +11,9 @@
     │   └── MissingWeightsError  they are neither here nor to be had from the model hub
     ├── UnsupportedModelError    the model cannot be run by this engine or evaluator
     ├── EvaluationError          an evaluation failed and the policy says ``on_unscored="raise"``
-    └── EngineError              the engine failed while it answered
+    ├── EngineError              the engine failed while it answered
+    ├── DeadlineExceeded         the policy's ``timeout`` is over
+    └── OverloadedError          more requests wait than the guard's ``max_waiting``
 """
 
 from __future__ import annotations
@@ -90,6 +92,23 @@ class EvaluationError(EtaGuardError, RuntimeError):
 
 class EngineError(EtaGuardError, RuntimeError):
     """The engine failed while it was answering."""
+
+
+class DeadlineExceeded(EtaGuardError, TimeoutError):  # noqa: N818  (the name that gRPC gave it)
+    """The time that the policy gives a request is over.
+
+    A reply tells of it; nobody outside the guard has it raised.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("The request's timeout is over.", hint="Raise `timeout` in the policy.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+
+class OverloadedError(EtaGuardError, RuntimeError):
+    """More requests are under way than the guard lets wait; this one was not begun."""
 
 
 def log_failure(logger: logging.Logger, who: str, error: Exception) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
+from eta_guard.admission import UnderWay
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import best_of_n
 from eta_guard.nodes.generate import generate
@@ -43,6 +44,8 @@ def build_graph(
     policy: GuardPolicy | None = None,
     feedback: bool = False,
     hide_drafts: bool = False,
+    max_waiting: int | None = None,
+    under_way: UnderWay | None = None,
 ) -> GuardGraph:
     """Builds the ETA state machine around an engine and its evaluators.
 
@@ -55,6 +58,9 @@ def build_graph(
         policy: Thresholds and settings; the defaults of ``GuardPolicy`` without one.
         feedback: Send the scores to LangSmith as feedback as well, where a request is traced.
         hide_drafts: Keep a provider's calls, and so drafts and candidates, out of traces.
+        max_waiting: Most requests that may be under way beside the one that is served; one more
+            raises ``OverloadedError`` at once. None: any number.
+        under_way: Counts them, for graphs that share an engine.
 
     Returns:
         The graph, uncompiled: the caller chooses checkpointer, cache and store. Its input and its
@@ -76,11 +82,20 @@ def build_graph(
         "best_of_n": best_of_n(engine=engine, panel=panel, policy=policy),
         "respond": respond(engine=engine, models=models, policy=policy),
     }
+    under_way = under_way or UnderWay()
     graph = StateGraph(GuardState, input_schema=GuardMessages, output_schema=GuardMessages)
     for name, node in nodes.items():
         graph.add_node(
             name,
-            NodeRun(name, node, policy, feedback=feedback, hide_drafts=hide_drafts),
+            NodeRun(
+                name,
+                node,
+                policy,
+                feedback=feedback,
+                hide_drafts=hide_drafts,
+                max_waiting=max_waiting,
+                under_way=under_way,
+            ),
             trace_policy=node_trace(),
         )
     _connect(graph, policy)

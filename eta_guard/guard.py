@@ -25,6 +25,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
+from eta_guard.admission import UnderWay
 from eta_guard.checks import check
 from eta_guard.counts import counting
 from eta_guard.graph import build_graph
@@ -118,6 +119,9 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
     hide_drafts: bool = Field(default=False, exclude=True)
     """Keep drafts and candidates out of traces: a provider's calls stand in none. What the guard
     lets out, its scores and its verdict are traced as before."""
+    max_waiting: int | None = Field(default=None, ge=0, exclude=True)
+    """Most requests that may be under way beside the one that is served, those of ``with_policy``
+    included; one more raises ``OverloadedError`` at once. None: any number may wait."""
     cache: BaseCache | bool | None = Field(default=False, exclude=True)
     """Off: LangChain's cache goes by how a message prints, which does not tell images apart."""
 
@@ -174,6 +178,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         _ = self.panel  # checks the evaluators
 
     _compiled: _Compiled | None = PrivateAttr(default=None)
+    _under_way: UnderWay = PrivateAttr(default_factory=UnderWay)
 
     def with_policy(self, policy: GuardPolicy) -> EtaGuard:
         """A guard over the same parts with another policy, for a tenant say; it costs nothing.
@@ -247,6 +252,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
             self.policy,
             self.feedback,
             self.hide_drafts,
+            self.max_waiting,
         )
         # A copy with another policy must not answer by the old one.
         compiled = self._compiled
@@ -259,6 +265,8 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
                 policy=self.policy,
                 feedback=self.feedback,
                 hide_drafts=self.hide_drafts,
+                max_waiting=self.max_waiting,
+                under_way=self._under_way,
             )
             compiled = _Compiled(parts, graph.compile(checkpointer=False, name="eta_guard"))
             self._compiled = compiled

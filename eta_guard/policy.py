@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 import yaml
 from langchain_core.runnables import RunnableConfig
@@ -34,8 +34,11 @@ _HOST = re.compile(rf"({_LABEL}|\*\.{_LABEL}\.{_LABEL})(\.{_LABEL})*")
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class ByName(dict[str, float]):
-    """Numbers by name that never change, as no policy does."""
+V = TypeVar("V")
+
+
+class ByName(dict[str, V], Generic[V]):
+    """Values by an evaluator's name that never change, as no policy does."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError("A policy never changes; `updated` makes one that differs.")
@@ -46,8 +49,12 @@ class ByName(dict[str, float]):
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
 
-    def __reduce__(self) -> tuple[type[ByName], tuple[dict[str, float]]]:
+    def __reduce__(self) -> tuple[type[ByName[V]], tuple[dict[str, V]]]:
         return type(self), (dict(self),)
+
+
+OnUnscored = Literal["unsafe", "refuse", "raise"]
+_BY_STRICTNESS: tuple[OnUnscored, ...] = get_args(OnUnscored)
 
 
 class GuardPolicy(BaseModel):
@@ -149,9 +156,12 @@ class GuardPolicy(BaseModel):
     """Every random draw is a function of seed, sentence, candidate and step."""
 
     # When something is missing or fails
-    on_unscored: Literal["unsafe", "refuse", "raise"] = "unsafe"
+    on_unscored: OnUnscored | Annotated[dict[str, OnUnscored], AfterValidator(ByName)] = "unsafe"
     """What could not be evaluated is treated as unsafe, or refused, or raises
-    ``EvaluationError``. It is never treated as safe."""
+    ``EvaluationError``. It is never treated as safe. By an evaluator's ``name``, as
+    ``{"clip": "refuse"}``, it holds for those that are named, and ``"unsafe"`` for the others; a
+    name that no evaluator of the guard has is an error. Where several fail, the strictest
+    holds."""
     on_unrepaired: Literal["refuse", "return"] = "refuse"
     """The repaired answer still scores unsafe: say ``refusal_message``, or return it (paper). One
     that could not be scored is never returned."""
@@ -167,6 +177,13 @@ class GuardPolicy(BaseModel):
     """An engine that fails: raise its error, or reply with ``refusal_message`` (decision
     ``refused``) and put the reason in the verdict. ``PolicyError`` and ``EvaluationError`` are
     raised in either case."""
+    timeout: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    """Seconds for a whole request. When nine tenths of them are over, nothing more is drawn: the
+    plain answer or the repaired one, as far as it has come, is evaluated as it stands, goes out if
+    it is safe (``finish_reason`` ``"length"``), and is refused if it is not, or if that takes
+    longer than the last tenth. The verdict's ``reason`` tells. An engine that gets answers whole
+    has nothing to show by then. What somebody else's server is still computing is not waited for.
+    None: no limit."""
     refusal_message: str = Field(default=prompts.REFUSAL, min_length=1)
     """What is said in place of an answer."""
 
@@ -294,6 +311,17 @@ class GuardPolicy(BaseModel):
     def hides_earlier_images(self) -> bool:
         """Whether images of earlier turns are shown to nobody."""
         return self.image_scope == "last_turn" and self.mode == "enforce"
+
+    def unscored_leads_to(self, evaluators: Iterable[str]) -> OnUnscored:
+        """The strictest of what ``on_unscored`` says of some evaluators that failed.
+
+        Args:
+            evaluators: Their names.
+        """
+        if isinstance(self.on_unscored, str):
+            return self.on_unscored
+        wanted = {self.on_unscored.get(name, "unsafe") for name in evaluators}
+        return max(wanted, key=_BY_STRICTNESS.index, default="unsafe")
 
     def passes_unread(self, image: Mapping[str, Any] | None) -> bool:
         """Whether the plain answer goes out without an evaluation of its own.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.errors import ImageInputError
+from eta_guard.errors import DeadlineExceeded, ImageInputError
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     AnswersAlongside,
@@ -51,7 +51,9 @@ class GuardSession:
         "_opened",
         "_scores",
         "_stopped",
+        "_timed",
         "conversation",
+        "cut_short",
         "generation",
         "proposed",
         "reply",
@@ -63,6 +65,8 @@ class GuardSession:
         messages: Sequence[BaseMessage],
         generation: Generation,
         reading: Reading = AS_PIXELS,
+        *,
+        timed: bool = False,
     ) -> None:
         """Reads the messages.
 
@@ -71,6 +75,7 @@ class GuardSession:
             messages: Of the request.
             generation: The caller's settings.
             reading: How they are read.
+            timed: There is a limit to how long the request may take.
 
         Raises:
             InputError: They cannot be read.
@@ -85,6 +90,9 @@ class GuardSession:
         self._opened: EngineSession | None = None
         self._draft: Completion | None = None
         self._stopped: Completion | None = None
+        self._timed = timed
+        self.cut_short = False
+        """The time was over before the plain answer was whole."""
 
     def __repr__(self) -> str:
         return "<GuardSession: withheld>"
@@ -101,8 +109,7 @@ class GuardSession:
     def draft(self) -> Steps[Completion]:
         """The whole plain answer, drawn when first asked for; never one that was stopped."""
         if self._draft is None:
-            engine = yield from self.engine()
-            self._draft = yield from ask(engine.answer)
+            self._draft = yield from self._answer()
         return self._draft
 
     def show_draft(self, config: RunnableConfig) -> Steps[Completion]:
@@ -112,9 +119,12 @@ class GuardSession:
             # A stop text may still cut what comes in chunks.
             if isinstance(engine, AnswersInChunks) and not self.generation.stop:
                 show = self.reply.passing_on(config)
-                self._draft = yield from ask(engine.answer_in_chunks, show)
+                try:
+                    self._draft = yield from ask(engine.answer_in_chunks, show)
+                except DeadlineExceeded:
+                    self._draft = self._as_far_as(self.reply.shown)
             else:
-                self._draft = yield from ask(engine.answer, self.reply.watch(config))
+                self._draft = yield from self._answer(self.reply.watch(config))
         return (yield from self.draft())
 
     def draw_draft(self, stop: Watch) -> Steps[Completion | None]:
@@ -129,13 +139,39 @@ class GuardSession:
             stopped = stopped or stop(text)
             return stopped
 
-        engine = yield from self.engine()
-        answer = yield from ask(engine.answer, watch)
+        answer = yield from self._answer(watch)
         if stopped:
             self._stopped = answer
         else:
             self._draft = answer
         return self._stopped
+
+    def _answer(self, watch: Watch | None = None) -> Steps[Completion]:
+        """The plain answer; where the time is over, as far as it has come."""
+        engine = yield from self.engine()
+        if not self._timed:
+            return (yield from ask(engine.answer, watch))
+        seen = ""
+
+        def follow(text: str) -> bool:
+            nonlocal seen
+            if self.cut_short:  # an engine that has not heard of it yet
+                return True
+            seen = text
+            return watch is not None and watch(text)
+
+        try:
+            return (yield from ask(engine.answer, follow))
+        except DeadlineExceeded:
+            return self._as_far_as(seen)
+
+    def _as_far_as(self, text: str) -> Completion:
+        """An answer for whose end there was no time; raises again where there is nothing of it."""
+        if not text.strip():
+            raise DeadlineExceeded
+        self.cut_short = True
+        generation = self.generation
+        return Completion(generation.settled(generation.cut(text)).strip(), "length")
 
     def begin_draft(self) -> Steps[bool]:
         """Has the plain answer drawn alongside the candidates, if the engine can do that."""
@@ -215,7 +251,8 @@ class GuardSession:
             passed_on=getattr(engine, "passes_messages_on", False),
             keeping=policy.mode == "observe",
         )
-        made = yield from ask(cls, engine, state["messages"], generation, reading)
+        timed = policy.timeout is not None
+        made = yield from ask(cls, engine, state["messages"], generation, reading, timed=timed)
         _require_the_same(made.conversation.pictures, state.get("images") or ())
         if isinstance(state, dict):
             # For what is done with an error of this very node: it may quote what is drawn now.

@@ -61,7 +61,7 @@ class Verdict(_Record):
     schema_version: int = SCHEMA_VERSION
     decision: Decision
     reason: str | None = None
-    """Why the answer was refused or blocked."""
+    """Why the answer was refused or blocked, or why it ends early."""
     route: tuple[str, ...]
     """Names of the nodes, in the order in which they ran; empty where nothing was asked of the chat
     model (``evaluate``)."""
@@ -146,6 +146,9 @@ class GuardState(MessagesState):
 
     session: Annotated[GuardSession | None, UntrackedValue]
     """Pixels, drafts and candidates of the request. None after a resume: rebuilt where needed."""
+    deadline: Annotated[float | None, UntrackedValue]
+    """When the policy's ``timeout`` is over, by ``time.monotonic()``. None after a resume, which
+    begins its time anew."""
     remaining_steps: RemainingSteps
     route: list[str]
     """Names of the nodes that have run."""
@@ -170,6 +173,8 @@ class GuardState(MessagesState):
     accepted: list[list[int]]
     """Token ids of the accepted sentences, so that a resumed search goes on exactly."""
     repaired: Repaired | None
+    cut_short: bool
+    """The time was over before the answer that goes out was whole."""
     halt: Halt | None
 
 
@@ -208,6 +213,7 @@ def fresh() -> dict[str, Any]:
     """What every request starts from, so that a second turn on one thread starts clean."""
     return {
         "session": None,
+        "deadline": None,
         "route": [],
         "counts": {},
         "images": [],
@@ -222,5 +228,6 @@ def fresh() -> dict[str, Any]:
         "rounds": [],
         "accepted": [],
         "repaired": None,
+        "cut_short": False,
         "halt": None,
     }

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from threading import Thread
+from time import monotonic
 from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from eta_guard.cancellation import CancelScope
+from eta_guard.errors import DeadlineExceeded
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,8 +40,14 @@ class Ask:
         """Asks without holding up the event loop."""
         if (form := self._form) is not None:
             return await form(*self.args, **self.kwargs)
-        # A copy of the context goes along: what is counted in the thread counts for the request.
-        return await asyncio.to_thread(self._in_thread)
+        with CancelScope() as scope:
+            try:
+                # A copy of the context goes along: what is counted in the thread counts for the
+                # request, and a scope that is given up here is given up there.
+                return await asyncio.to_thread(self._in_thread)
+            except asyncio.CancelledError:
+                scope.cancel()
+                raise
 
     def _in_thread(self) -> Any:
         try:
@@ -73,7 +84,66 @@ class Together:
         return list(await asyncio.gather(*map(adrive, self.several)))
 
 
-Steps: TypeAlias = Generator[Ask | Together, Any, T]
+@dataclass(frozen=True)
+class Until:
+    """Something that a node wants asked, and for which it waits no longer than until a moment."""
+
+    wanted: Ask | Together | Until = field(repr=False)
+    deadline: float
+    """By ``time.monotonic()``."""
+
+    def synchronously(self) -> Any:
+        """Asks in a thread, which is left to itself once the time is over.
+
+        Raises:
+            DeadlineExceeded: It is.
+        """
+        seconds = self._left()
+        answer: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(self.wanted.synchronously())
+            except BaseException as error:  # it belongs to the one who asks
+                answer.set_exception(error)
+
+        with CancelScope() as scope:
+            # Not of a pool: Python waits at its own end for all that a pool has begun.
+            Thread(target=copy_context().run, args=(work,), daemon=True).start()
+            try:
+                return answer.result(seconds)
+            except TimeoutError as error:
+                scope.cancel()
+                if answer.done():  # a limit of its own
+                    raise
+                raise DeadlineExceeded from error
+            except BaseException:  # an interrupt
+                scope.cancel()
+                raise
+
+    async def asynchronously(self) -> Any:
+        """Asks, and cancels what is not answered in time.
+
+        Raises:
+            DeadlineExceeded: It was not.
+        """
+        limit = asyncio.timeout(self._left())
+        try:
+            async with limit:
+                return await self.wanted.asynchronously()
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded from error
+
+    def _left(self) -> float:
+        seconds = self.deadline - monotonic()
+        if seconds <= 0:
+            raise DeadlineExceeded
+        return seconds
+
+
+Steps: TypeAlias = Generator[Ask | Together | Until, Any, T]
 """Yields what to ask, is sent the answers, and returns what came of them."""
 
 
@@ -93,6 +163,27 @@ def together(several: Sequence[Steps[T]]) -> Steps[list[T]]:
         return [(yield from several[0])]
     found: list[T] = yield Together(tuple(several))
     return found
+
+
+def until(deadline: float, steps: Steps[T]) -> Steps[T]:
+    """Does as the steps do, but waits for nothing longer than until the deadline.
+
+    Args:
+        deadline: By ``time.monotonic()``.
+        steps: In which ``DeadlineExceeded`` is then raised.
+    """
+    try:
+        wanted = next(steps)
+        while True:
+            failure: BaseException | None = None
+            try:
+                answer = yield Until(wanted, deadline)
+            except BaseException as error:
+                failure = error
+            wanted = steps.send(answer) if failure is None else steps.throw(failure)
+    except StopIteration as end:
+        value: T = end.value
+        return value
 
 
 def drive(steps: Steps[T]) -> T:
@@ -115,8 +206,8 @@ def drive(steps: Steps[T]) -> T:
 async def adrive(steps: Steps[T]) -> T:
     """Does as ``drive`` without holding up the event loop.
 
-    Where the request is cancelled, so is what is being asked; what runs in a thread comes to its
-    end there, and nobody hears of it.
+    Where the request is cancelled, so is what is being asked; what runs in a thread ends at its
+    next ``checkpoint``, and nobody hears of it.
     """
     try:
         wanted = next(steps)

@@ -97,6 +97,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         on_flagged: Literal["repair", "interrupt"] = "repair",
         name: str | None = None,
         hide_drafts: bool = False,
+        max_waiting: int | None = None,
     ) -> None:
         """Takes evaluators that are loaded.
 
@@ -113,6 +114,8 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                 ``"approve"``, ``"reject"`` or ``{"decision": "edit", "answer": "..."}``.
             name: Tells this guard from another one in the same agent.
             hide_drafts: Keep drafts and candidates out of traces.
+            max_waiting: Most requests that may be under way with one model beside the one that is
+                served; one more raises ``OverloadedError`` at once. None: any number.
 
         Raises:
             ValueError: ``on_flagged`` is neither.
@@ -135,7 +138,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         self.likeness = likeness
         self.on_flagged = on_flagged
         self._name = name or type(self).__name__
-        self._hide_drafts = hide_drafts
+        self._hide_drafts, self._max_waiting = hide_drafts, max_waiting
         self._guarded: list[tuple[BaseChatModel, GuardedModel]] = []
 
     @property
@@ -164,6 +167,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
                 likeness=self.likeness,
                 policy=self.policy,
                 hide_drafts=self._hide_drafts,
+                max_waiting=self._max_waiting,
             )
             # To compile a graph takes longer than to run it; an agent seldom has more models.
             _ = known.graph
@@ -183,6 +187,7 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
         on_flagged: Literal["repair", "interrupt"] = "repair",
         name: str | None = None,
         hide_drafts: bool = False,
+        max_waiting: int | None = None,
     ) -> EtaGuardMiddleware:
         """Loads the two evaluators of an assembly; the chat model is the agent's.
 
@@ -196,13 +201,19 @@ class EtaGuardMiddleware(AgentMiddleware[GuardedAgentState, Any, Any]):
             on_flagged: As for the class itself.
             name: Likewise.
             hide_drafts: Likewise.
+            max_waiting: Likewise.
 
         Raises:
             ModelLoadError: Weights are missing; it says which, and how to get them.
         """
         parts = load_evaluators(assembly, clip=clip, reward=reward, device=device, dtype=dtype)
         return cls(
-            **parts, policy=policy, on_flagged=on_flagged, name=name, hide_drafts=hide_drafts
+            **parts,
+            policy=policy,
+            on_flagged=on_flagged,
+            name=name,
+            hide_drafts=hide_drafts,
+            max_waiting=max_waiting,
         )
 
     def before_agent(

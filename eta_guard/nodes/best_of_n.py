@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.errors import EvaluationError
+from eta_guard.errors import DeadlineExceeded, EvaluationError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
 from eta_guard.nodes.search import SentenceSearch
@@ -38,11 +38,14 @@ def best_of_n(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         search = SentenceSearch(panel, rules, session.picture(state))
         to_the_end = state["remaining_steps"] <= STEPS_AFTER
         while True:
-            record, kept = yield from search.run(session, number=len(rounds) + 1)
+            try:
+                record, kept = yield from search.run(session, number=len(rounds) + 1)
+            except DeadlineExceeded:
+                return _cut_short(rules.prefix, rounds, session)
             rounds.append(record.model_dump(mode="json"))
             update = {"session": session, "rounds": rounds, "accepted": accepted}
             if kept is None:
-                return {**update, "halt": _nothing_scored(rules)}
+                return {**update, "halt": _nothing_scored(rules, panel.ranker.name)}
             accepted.append(list(kept.token_ids))
             # An engine that adds nothing and never ends must not keep the request for ever.
             spent = "length" if len(rounds) >= rules.max_tokens else None
@@ -73,8 +76,20 @@ def _whole(prefix: str, searched: str, finish_reason: str, session: GuardSession
     return {"repaired": Repaired(text=text.strip(), finish_reason=finish_reason)}
 
 
-def _nothing_scored(policy: GuardPolicy) -> Halt:
-    if policy.on_unscored == "raise":
+def _cut_short(prefix: str, rounds: list[dict[str, Any]], session: GuardSession) -> dict[str, Any]:
+    """What has been accepted by the time that nothing more can be; raises again if that is nothing.
+
+    A plain answer that was drawn alongside is not whole either.
+    """
+    searched = "".join(record["text"] for record in rounds)
+    if not searched.strip():
+        raise DeadlineExceeded
+    whole = _whole(prefix, searched, "length", session)
+    return {"session": session, **whole, "cut_short": True, "drafting": False}
+
+
+def _nothing_scored(policy: GuardPolicy, evaluator: str) -> Halt:
+    if policy.unscored_leads_to([evaluator]) == "raise":
         raise EvaluationError(
             "No candidate could be scored.",
             hint='Mend the response evaluator, or choose another `on_unscored` than "raise".',

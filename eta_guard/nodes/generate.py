@@ -31,7 +31,8 @@ def generate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         goes_out_anyhow = rules.mode == "observe" or rules.passes_unread(state["image"])
         if goes_out_anyhow:
             draft = yield from session.show_draft(config)
-            return {"session": session, "pictured": bool(draft.pictures or draft.unread)}
+            pictured = bool(draft.pictures or draft.unread)
+            return {"session": session, "pictured": pictured, "cut_short": session.cut_short}
         flagged = state["image"] is not None
         alongside = flagged and rules.search and rules.draft_with_candidates
         if alongside and (yield from session.begin_draft()):
@@ -39,11 +40,11 @@ def generate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         margin = rules.draft_stop_margin
         if margin is None:
             yield from session.draft()
-            return {"session": session}
+            return {"session": session, "cut_short": session.cut_short}
         watch = DraftWatch(panel.ranker, session.conversation, rules, margin)
         stopped = yield from session.draw_draft(watch)
         if stopped is None or watch.unsafe is None:
-            return {"session": session}
+            return {"session": session, "cut_short": session.cut_short}
         return {
             "session": session,
             "response": watch.unsafe.model_dump(mode="json"),

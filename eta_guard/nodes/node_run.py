@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.errors import GraphBubbleUp
 
+from eta_guard.admission import UnderWay
 from eta_guard.counts import Counts, counting, together
 from eta_guard.errors import (
+    DeadlineExceeded,
     EtaGuardError,
     EvaluationError,
     InputError,
@@ -25,9 +30,14 @@ from eta_guard.runs.progress import findings, report
 from eta_guard.runs.tracing import annotate, give_feedback
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, fresh
-from eta_guard.steps import Steps, adrive, drive
+from eta_guard.steps import Steps, adrive, drive, until
 
 logger = logging.getLogger(__name__)
+
+DRAWING = {"generate", "prefix_align", "best_of_n"}
+"""Nodes that draw text."""
+FOR_EVALUATION = 0.1
+"""Share of a request's time that is kept for evaluating what was drawn until then."""
 
 
 class NodeRun(Runnable[GuardState, dict[str, Any]]):
@@ -38,7 +48,15 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
     """
 
     def __init__(
-        self, name: str, node: Node, policy: GuardPolicy, *, feedback: bool, hide_drafts: bool
+        self,
+        name: str,
+        node: Node,
+        policy: GuardPolicy,
+        *,
+        feedback: bool = False,
+        hide_drafts: bool = False,
+        max_waiting: int | None = None,
+        under_way: UnderWay | None = None,
     ) -> None:
         """Takes a node.
 
@@ -48,26 +66,49 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             policy: Says what a failure leads to.
             feedback: Send the scores of a traced request to LangSmith at its end.
             hide_drafts: Keep what the node has asked of a provider out of traces.
+            max_waiting: How many requests may be under way beside one that is served.
+            under_way: Counts them.
         """
         self.name = self._name = name
         self._node = node
         self._policy = policy
         self._feedback = feedback
         self._hide_drafts = hide_drafts
+        self._max_waiting = max_waiting if name == "pre_evaluate" else None
+        self._under_way = under_way or UnderWay()
 
     def invoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node."""
-        with counting() as tally, hiding_drafts(self._hide_drafts):
+        with self._entered() as tally:
             return drive(self._steps(input, config or {}, tally))
 
     async def ainvoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Runs the node without holding up the event loop."""
-        with counting() as tally, hiding_drafts(self._hide_drafts):
+        with self._entered() as tally:
             return await adrive(self._steps(input, config or {}, tally))
+
+    @contextmanager
+    def _entered(self) -> Iterator[Counts]:
+        with (
+            self._under_way.one(self._max_waiting),
+            counting() as tally,
+            hiding_drafts(self._hide_drafts),
+        ):
+            yield tally
+
+    def _in_time(
+        self, state: GuardState, config: RunnableConfig, policy: GuardPolicy
+    ) -> Steps[dict[str, Any]]:
+        """What the node does; nothing that it asks is waited for beyond the request's time."""
+        work = self._node(state, config)
+        if policy.timeout is None or state["deadline"] is None:
+            return work
+        kept = policy.timeout * FOR_EVALUATION if self._name in DRAWING else 0.0
+        return until(state["deadline"] - kept, work)
 
     def _steps(
         self, state: GuardState, config: RunnableConfig, tally: Counts
@@ -75,9 +116,11 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
         begun = fresh() if self._name == "pre_evaluate" else {}
         before = cast(GuardState, {**state, **begun})
         rules = self._policy.for_run(config)
+        if rules.timeout is not None and before.get("deadline") is None:
+            before["deadline"] = begun["deadline"] = monotonic() + rules.timeout
         failure: Exception | None = None
         try:
-            update = yield from self._node(before, config)
+            update = yield from self._in_time(before, config, rules)
         except (GraphBubbleUp, PolicyError, EvaluationError):
             raise
         except Exception as error:
@@ -86,7 +129,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
             # Not within the handler: an error raised there carries the other one along.
             raise _without_quotes(failure, before.get("session"))
         if failure:
-            update = {"halt": _failure(self._name, failure)}
+            update = {"halt": _failure(self._name, failure, rules)}
             if self._name == "respond":  # no node after it would say so
                 halted = cast(GuardState, {**before, **update})
                 update = yield from self._node(halted, config)
@@ -100,6 +143,8 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
 
 
 def _raises(error: Exception, policy: GuardPolicy) -> bool:
+    if isinstance(error, DeadlineExceeded):
+        return False
     if not isinstance(error, InputError):
         return policy.on_error == "raise"
     # Who only observes is to see what the model without a guard would have made of it.
@@ -116,7 +161,10 @@ def _without_quotes(error: Exception, session: GuardSession | None) -> Exception
     return quoting_nothing(error, session.withheld_texts)
 
 
-def _failure(name: str, error: Exception) -> Halt:
+def _failure(name: str, error: Exception, policy: GuardPolicy) -> Halt:
+    if isinstance(error, DeadlineExceeded):
+        logger.warning("The timeout of %g s was over in %s.", policy.timeout, name)
+        return Halt(decision="refused", reason=f"the timeout of {policy.timeout:g} s is over")
     log_failure(logger, name, error)
     if isinstance(error, InputError):
         return Halt(decision="blocked", reason=str(error))

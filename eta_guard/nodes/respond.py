@@ -103,13 +103,14 @@ def _reply(
     if halt:
         return refused(halt["reason"], halt["decision"])
     observing = policy.mode == "observe"
+    early = f"cut short by the timeout of {policy.timeout:g} s" if state["cut_short"] else None
     needless = (
         state["image"] is not None and state["response"] is not None and passes(state, policy)
     )
     if repaired and not observing and not needless:
         outcome = (state["final"] or {}).get("outcome")
         if outcome == "safe" or (outcome == "unsafe" and policy.on_unrepaired == "return"):
-            return _Reply("aligned", None, repaired["text"], repaired["finish_reason"])
+            return _Reply("aligned", early, repaired["text"], repaired["finish_reason"])
         still = "is still unsafe" if outcome == "unsafe" else "could not be evaluated"
         return refused(f"the repaired answer {still}")
     if not observing and not passes(state, policy):
@@ -121,7 +122,7 @@ def _reply(
         return refused("the plain answer could not be drawn again")
     return _Reply(
         "observed" if observing else "passed",
-        None,
+        early,
         plain.text,
         plain.finish_reason,
         plain.tool_calls,

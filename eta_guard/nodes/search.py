@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eta_guard import counts
-from eta_guard.errors import log_failure
+from eta_guard.errors import DeadlineExceeded, log_failure
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Sampling
@@ -86,6 +86,8 @@ class SentenceSearch:
             found = yield from ask(scores.score, [candidate.text for candidate in candidates])
             rewards = found if self.panel.ranker.unsafe == "below" else [-score for score in found]
             return _finite(rewards, candidates)
+        except DeadlineExceeded:
+            raise
         except Exception as error:  # a candidate without a score is never kept
             log_failure(logger, f"The response evaluator {self.panel.ranker.name}", error)
             return [None] * len(candidates)
@@ -108,6 +110,8 @@ class SentenceSearch:
         try:
             row = yield from ask(likeness.likeness, self.picture.pixels, texts)
             return _finite(row, candidates)
+        except DeadlineExceeded:
+            raise
         except Exception as error:
             log_failure(logger, "The likeness of candidates to the picture", error)
             return [None] * len(candidates)

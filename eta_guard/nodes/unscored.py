@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from eta_guard.errors import EvaluationError
-from eta_guard.panel.evaluation import Evaluation
+from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.policy import GuardPolicy
 from eta_guard.state import Decision, Halt
 
 
 def halt_if_unscored(
-    evaluation: Evaluation | None, policy: GuardPolicy, what: str, decision: Decision
+    evaluation: CombinedEvaluation | None, policy: GuardPolicy, what: str, decision: Decision
 ) -> Halt | None:
     """Says whether, and why, the request stops at an evaluation without a score.
 
@@ -24,11 +24,13 @@ def halt_if_unscored(
     """
     if evaluation is None or evaluation.outcome != "unscored" or policy.mode == "observe":
         return None
-    if policy.on_unscored == "raise":
+    failed = [one.evaluator for one in evaluation.findings if one.outcome == "unscored"]
+    wanted = policy.unscored_leads_to(failed)
+    if wanted == "raise":
         raise EvaluationError(
             f"{what} could not be evaluated: {evaluation.reason}.",
             hint='Mend the evaluator, or choose another `on_unscored` than "raise".',
         )
-    if policy.on_unscored == "refuse":
+    if wanted == "refuse":
         return Halt(decision=decision, reason=f"{what} could not be evaluated")
     return None

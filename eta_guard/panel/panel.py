@@ -72,16 +72,19 @@ class Panel:
         return next(good, self.responses[0])
 
     def check(self, policy: GuardPolicy) -> None:
-        """Checks that each threshold is somebody's: with a misspelt name it would protect nobody.
+        """Checks that what the policy says by name is said of somebody who is there.
 
         Raises:
             PolicyError: There is no evaluator of that name.
         """
         known = [one.name for one in (*self.images, *self.responses)]
-        unknown = sorted(policy.thresholds.keys() - set(known))
-        if unknown:
+        unscored = policy.on_unscored if isinstance(policy.on_unscored, dict) else {}
+        for field, named in (("thresholds", policy.thresholds), ("on_unscored", unscored)):
+            unknown = sorted(named.keys() - set(known))
+            if not unknown:
+                continue
             raise PolicyError(
-                f"The policy has thresholds for {', '.join(unknown)}; no evaluator is called so.",
+                f"`{field}` of the policy names {', '.join(unknown)}; no evaluator is called so.",
                 hint=f"The evaluators of this guard are {', '.join(dict.fromkeys(known))}.",
             )
 

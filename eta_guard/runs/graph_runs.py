@@ -18,6 +18,8 @@ from langchain_core.runnables.config import set_config_context, var_child_runnab
 from langgraph.config import get_stream_writer
 from langgraph.types import StreamWriter
 
+from eta_guard.cancellation import CancelScope
+
 
 @dataclass(frozen=True)
 class Run:
@@ -45,6 +47,8 @@ def run_apart(run: Run) -> Iterator[AIMessage]:
         The reply: in chunks, as they come, if ``"messages"`` are wanted.
     """
     apart = _apart()
+    scope = CancelScope()
+    apart.run(scope.__enter__)
     parts = apart.run(run.graph.stream, run.given, run.config, stream_mode=run.modes)
     last: AIMessage | None = None
     try:
@@ -54,6 +58,7 @@ def run_apart(run: Run) -> Iterator[AIMessage]:
                 yield message
             last = message or last
     finally:
+        scope.cancel()  # LangGraph waits for the node that is at work
         apart.run(parts.close)
     if run.wanted == "updates" and last:
         yield last

@@ -7,7 +7,6 @@ and decides how it is to be read.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -23,18 +22,19 @@ from transformers import (
     StoppingCriteriaList,
 )
 from transformers.cache_utils import Cache
-from transformers.generation import GenerateDecoderOnlyOutput
 
 from eta_guard.cache_argument import generation_argument
 from eta_guard.engines.local import alternating_mapping as mapping
+from eta_guard.engines.local.after_prefill import after_prefill
 from eta_guard.engines.local.caches import ModelState, plain_attention
 from eta_guard.engines.local.compiled import CompiledDecoding, CompiledTree
 from eta_guard.engines.local.model_work import count_work
 from eta_guard.engines.local.sampling import Sampler, sampler
 from eta_guard.engines.local.tree import Tree
+from eta_guard.engines.local.turns import Turns
 from eta_guard.errors import EngineError
 
-_turns: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[Any, Turns] = WeakKeyDictionary()
 
 
 class RunningModel:
@@ -57,10 +57,11 @@ class RunningModel:
         self.sampler = sampler
         self._maps_images = maps_images
         if model not in _turns:  # once a model, however often wrapped
-            _turns[model] = threading.RLock()
+            _turns[model] = Turns()
             count_work(self.model)
         self.turn = _turns[model]
-        """Held while the model runs: what hooks and offsets tell belongs to one request."""
+        """Held while the model runs: what hooks and offsets tell belongs to one request. Between
+        two steps it is handed on (``between_steps``)."""
         # Some families keep the offset between text and picture positions on the model itself.
         self._offset_holders = [m for m in model.modules() if hasattr(m, "rope_deltas")]
         self.compiled: CompiledDecoding | None = None
@@ -102,6 +103,25 @@ class RunningModel:
             with mapping.images_as_tokens(self.model, inputs["input_ids"]):
                 yield
 
+    @property
+    def _offsets(self) -> list[Any]:
+        return [holder.rope_deltas for holder in self._offset_holders]
+
+    @_offsets.setter
+    def _offsets(self, offsets: list[Any]) -> None:
+        for holder, offset in zip(self._offset_holders, offsets, strict=False):
+            holder.rope_deltas = offset
+
+    def between_steps(self) -> None:
+        """Lets other requests run a step of theirs, and ends one that nobody waits for any more.
+
+        Raises:
+            Cancelled: That is so.
+        """
+        offsets = self._offsets
+        self.turn.let_others()
+        self._offsets = offsets
+
     def read(self, inputs: dict[str, torch.Tensor]) -> ModelState:
         """Reads a whole prompt, pictures included, and keeps what may come next."""
         state = ModelState()
@@ -124,18 +144,20 @@ class RunningModel:
         Returns:
             Ids [rows, length], those that went in included.
         """
-        loop = {} if first is None else {"custom_generate": partial(_from_logits, first)}
+        loop = {} if first is None else {"custom_generate": partial(after_prefill, first)}
+        arguments["stopping_criteria"] = StoppingCriteriaList(
+            [*arguments.get("stopping_criteria", ()), _BetweenSteps(self)]
+        )
         ids: torch.Tensor = self._run(state, **loop, **arguments).sequences
         return ids.cpu()
 
     @torch.no_grad()
     def _run(self, state: ModelState, **arguments: Any) -> Any:
         with self.turn:
-            for holder, offset in zip(self._offset_holders, state.offsets, strict=False):
-                holder.rope_deltas = offset
+            self._offsets = state.offsets
             out = self._generate(**{generation_argument(): state.cache}, **arguments)
             state.cache = out[generation_argument()]
-            state.offsets = [holder.rope_deltas for holder in self._offset_holders]
+            state.offsets = self._offsets
         return out
 
     @torch.no_grad()
@@ -219,28 +241,15 @@ class RunningModel:
         )
 
 
-def _from_logits(
-    first: torch.Tensor,
-    model: Any,
-    input_ids: torch.Tensor,
-    logits_processor: LogitsProcessorList,
-    stopping_criteria: StoppingCriteriaList,
-    **settings: Any,
-) -> Any:
-    """The loop of ``generate`` as it goes after the first forward, whose logits are given."""
-    next_given = partial(model._update_model_kwargs_for_generation, is_encoder_decoder=False)
-    ids, logits = input_ids, first.repeat(len(input_ids), 1)
-    cache = {generation_argument(): settings[generation_argument()]}
-    read: Any = GenerateDecoderOnlyOutput(sequences=ids, **cache)
-    while True:
-        tokens = logits_processor(ids, logits).argmax(dim=-1)
-        ids = torch.cat([ids, tokens[:, None]], dim=1)
-        if stopping_criteria(ids, None).all():
-            return GenerateDecoderOnlyOutput(sequences=ids, **cache)
-        settings = next_given(read, settings)
-        given = model.prepare_inputs_for_generation(ids, next_sequence_length=1, **settings)
-        read = model(**given, return_dict=True)
-        logits = read.logits[:, -1].to(ids.device, torch.float32, copy=True)
+class _BetweenSteps(StoppingCriteria):  # type: ignore[misc, unused-ignore]
+    """The place in the library's own loop at which others are let through; stops nothing."""
+
+    def __init__(self, running: RunningModel) -> None:
+        self._running = running
+
+    def __call__(self, input_ids: torch.Tensor, scores: object, **kwargs: object) -> torch.Tensor:
+        self._running.between_steps()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 def _on(value: Any, device: torch.device) -> Any:

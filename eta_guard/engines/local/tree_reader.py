@@ -142,6 +142,7 @@ class TreeReader:
         with self._running.turn:
             if unread:
                 self._tree.read(answer, unread)
+                self._running.between_steps()
             self._drawing = self._prepared(answer, ids, rows, limit, sampler, ends)
             self._run(self._drawing, self._aside)
         return self._drawing.drawn
@@ -190,6 +191,7 @@ class TreeReader:
                 self._tree.extend(branches, tokens, rows=together)
                 for one in drawn:
                     one.chosen = []
+                self._running.between_steps()
 
 
 def _logits(branch: Branch) -> Tensor:
