@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from time import process_time
-from typing import Any
+from typing import Any, cast
 
 import torch
+from transformers import LogitsProcessor
 
-from eta_guard.bench.engine import BenchEngine
-from eta_guard.bench.forced import Lengths
-from eta_guard.bench.models import build_models
+from eta_guard.bench.models import chat_model
 from eta_guard.bench.pictures import request
 from eta_guard.bench.sizes import find_size
+from eta_guard.bench.tokens import WORDS, word_ids
+from eta_guard.engines.local.engine import LocalEngine
+from eta_guard.engines.local.sampling import Sampler, sampler
 from eta_guard.protocols import Candidate, Generation, Sampling
 from eta_guard.request.conversation import read_conversation
 
@@ -45,30 +48,47 @@ class _Pauses:
 def own_work(tokens: int = 1000) -> dict[str, float]:
     """Milliseconds of a step at the end of an answer of so many tokens, without its forward.
 
-    Medians over the last steps: of the plain answer, and of the candidates of a sentence together.
+    Medians over the last steps: of an answer that is continued to its end, and of the candidates of
+    a sentence together.
     The model is the smallest, on the CPU, with the paper's vocabulary: nothing here depends on it
     but the width of its logits.
     """
-    small = find_size("small")
-    wide = find_size("7b").text["vocab_size"]
+    small, wide = find_size("small"), find_size("7b").text["vocab_size"]
     text = {**small.text, "vocab_size": wide, "max_position_embeddings": 2 * tokens + 1024}
-    models = build_models(
-        small.__class__(**{**vars(small), "text": text}), torch.device("cpu"), torch.float32
-    )
-    sentence = (_STEPS,) * _CANDIDATES
-    lengths = Lengths(draft=(tokens,), candidates=(sentence, sentence, sentence))
-    engine = BenchEngine(models, lengths)
-    session = engine.open(
-        read_conversation([request(0, models.side)]), Generation(max_tokens=2 * tokens)
-    )
-    pauses = _Pauses(models.chat)
+    model, processor = chat_model(replace(small, text=text), torch.float32)
+    engine = LocalEngine(model, processor, fingerprint="random-llava")
+    engine.running.sampler = _words_alone(processor.tokenizer, wide)
+    picture = request(0, small.vision["image_size"])
+    generation = Generation(max_tokens=tokens)
+    session = engine.open(read_conversation([picture]), generation)
+    pauses = _Pauses(model)
     try:
-        words = session.answer().text
-        plain = median(pauses.found[-_STEPS:])
-        ids = engine.running.encode(words)[:tokens]
-        session.prefill("", [Candidate(words, tuple(ids), None)])
+        # Resumed, so that not every token need be drawn here.
+        ids = (word_ids(processor.tokenizer, WORDS) * tokens)[: tokens - _STEPS]
+        begun = [Candidate(engine.running.decode(ids), tuple(ids), None)]
+        session.prefill("", begun)
         session.propose(_CANDIDATES, Sampling(5, 1.0, _STEPS))
         searched = median(pauses.found[-_STEPS // 2 :])
+        session.prefill("", begun)
+        session.finish()
+        plain = median(pauses.found[-_STEPS // 2 :])
     finally:
         pauses.close()
     return {"plain_ms": plain, "search_ms": searched}
+
+
+def _words_alone(tokenizer: Any, vocabulary: int) -> Sampler:
+    """Draws as always, but no end: random models would write bytes, and ends where they like."""
+    others = torch.full((vocabulary,), float("-inf"))
+    others[word_ids(tokenizer, WORDS)] = 0
+
+    def drawing(generation: Generation, **place: Any) -> LogitsProcessor:
+        usual = sampler(generation, **place)
+
+        def draw(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            scores += others
+            return usual(ids, scores) if usual else scores
+
+        return cast(LogitsProcessor, draw)
+
+    return drawing
