@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eta_guard.engines.local.engine import LocalEngine
     from eta_guard.engines.vllm.engine import VllmEngine
     from eta_guard.errors import (
+        DeadlineExceededError,
         EngineError,
         EtaGuardError,
         EvaluationError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         InputError,
         MissingWeightsError,
         ModelLoadError,
+        OverloadedError,
         PolicyError,
         UnsupportedModelError,
     )
@@ -58,6 +60,7 @@ _HOMES = {
     "ClassifierImageEvaluator": "evaluators.classifier",
     "ClipImageEvaluator": "evaluators.clip",
     "ContextLengthError": "context_length",
+    "DeadlineExceededError": "errors",
     "DecisionEvaluator": "evaluators.decision",
     "Engine": "protocols.engines",
     "EngineError": "errors",
@@ -79,6 +82,7 @@ _HOMES = {
     "LocalEngine": "engines.local.engine",
     "MissingWeightsError": "errors",
     "ModelLoadError": "errors",
+    "OverloadedError": "errors",
     "PolicyError": "errors",
     "Presentation": "request.presentation",
     "Region": "protocols.evaluators",
@@ -100,6 +104,7 @@ __all__ = [
     "ClassifierImageEvaluator",
     "ClipImageEvaluator",
     "ContextLengthError",
+    "DeadlineExceededError",
     "DecisionEvaluator",
     "Engine",
     "EngineError",
@@ -121,6 +126,7 @@ __all__ = [
     "LocalEngine",
     "MissingWeightsError",
     "ModelLoadError",
+    "OverloadedError",
     "PolicyError",
     "Presentation",
     "Region",

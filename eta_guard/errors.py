@@ -12,7 +12,7 @@
     ├── UnsupportedModelError    the model cannot be run by this engine or evaluator
     ├── EvaluationError          an evaluation failed and the policy says ``on_unscored="raise"``
     ├── EngineError              the engine failed while it answered
-    ├── DeadlineExceeded         the policy's ``timeout`` is over
+    ├── DeadlineExceededError    the policy's ``timeout`` is over
     └── OverloadedError          more requests wait than the guard's ``max_waiting``
 """
 
@@ -94,17 +94,19 @@ class EngineError(EtaGuardError, RuntimeError):
     """The engine failed while it was answering."""
 
 
-class DeadlineExceeded(EtaGuardError, TimeoutError):  # noqa: N818  (the name that gRPC gave it)
+class DeadlineExceededError(EtaGuardError, TimeoutError):
     """The time that the policy gives a request is over.
 
     A reply tells of it; nobody outside the guard has it raised.
     """
 
-    def __init__(self) -> None:
-        super().__init__("The request's timeout is over.", hint="Raise `timeout` in the policy.")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()
+    def __init__(
+        self,
+        message: str = "The request's timeout is over.",
+        *,
+        hint: str = "Raise `timeout` in the policy.",
+    ) -> None:
+        super().__init__(message, hint=hint)
 
 
 class OverloadedError(EtaGuardError, RuntimeError):

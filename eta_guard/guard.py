@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import is_not
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.caches import BaseCache
@@ -27,7 +29,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from eta_guard.admission import UnderWay
 from eta_guard.checks import check
-from eta_guard.counts import counting
+from eta_guard.counts import Counts, counting
 from eta_guard.graph import build_graph
 from eta_guard.panel.panel import Panel, require
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
@@ -43,7 +45,7 @@ from eta_guard.runs.token_counts import CountsTokens
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
 from eta_guard.state import GuardMessages, GuardState, Verdict, withheld
-from eta_guard.steps import Steps, adrive, drive
+from eta_guard.steps import Steps, adrive, drive, until
 
 if TYPE_CHECKING:
     import torch
@@ -217,8 +219,11 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
 
         Raises:
             InputError: The messages cannot be read, as in ``invoke``.
+            OverloadedError: More requests are under way than ``max_waiting``.
+            DeadlineExceededError: The policy's ``timeout`` was over before they were read. Who has
+                not evaluated by then has failed: that is unscored, and not safe.
         """
-        with counting() as tally, hiding_drafts(self.hide_drafts):
+        with self._evaluating() as tally:
             verdict = drive(self._check(messages, configurable))
         return verdict.model_copy(update={"counts": dict(tally)})
 
@@ -226,7 +231,7 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         self, messages: LanguageModelInput, *, configurable: Mapping[str, Any] | None = None
     ) -> Verdict:
         """Does as ``evaluate`` without holding up the event loop."""
-        with counting() as tally, hiding_drafts(self.hide_drafts):
+        with self._evaluating() as tally:
             verdict = await adrive(self._check(messages, configurable))
         return verdict.model_copy(update={"counts": dict(tally)})
 
@@ -235,14 +240,26 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
     ) -> Steps[Verdict]:
         rules = self.policy.for_run({"configurable": dict(configurable or {})})
         given = self._convert_input(messages).to_messages()
-        return check(given, self.panel, rules, passed_on=self._passes_on)
+        work = check(given, self.panel, rules, passed_on=self._passes_on)
+        return work if rules.timeout is None else until(monotonic() + rules.timeout, work)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[Counts]:
+        with (
+            self._under_way.one(self.max_waiting),
+            counting() as tally,
+            hiding_drafts(self.hide_drafts),
+        ):
+            yield tally
 
     @property
     def graph(self) -> CompiledGuard:
         """The compiled state machine, to be added to other graphs as a node.
 
         It keeps no checkpoints of its own inside another graph; compile ``build_graph`` with a
-        checkpointer for a search that can be resumed.
+        checkpointer for a search that can be resumed. A cancelled task stops its work at once, as
+        it does that of this model; LangGraph's own synchronous ``stream``, closed, waits for the
+        node that is at work.
         """
         parts = (
             self.engine,

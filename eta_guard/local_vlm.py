@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
-from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
     BaseChatModel,
     LangSmithParams,
@@ -28,6 +28,7 @@ from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import as_chunk, in_thread
 from eta_guard.runs.token_counts import CountsTokens
 from eta_guard.runs.tool_binding import bind_tools
+from eta_guard.steps import Ask
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +132,17 @@ class ChatLocalVLM(CountsTokens, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         message = self._answer(messages, stop, kwargs)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # LangChain's own way leaves a thread at work for a caller who has gone away.
+        message = await Ask(self._answer, (messages, stop, kwargs), {}).asynchronously()
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _stream(

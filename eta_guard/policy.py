@@ -175,8 +175,8 @@ class GuardPolicy(BaseModel):
     unscored."""
     on_error: Literal["raise", "refuse"] = "raise"
     """An engine that fails: raise its error, or reply with ``refusal_message`` (decision
-    ``refused``) and put the reason in the verdict. ``PolicyError`` and ``EvaluationError`` are
-    raised in either case."""
+    ``refused``) and put the reason in the verdict. ``PolicyError``, ``EvaluationError`` and
+    ``OverloadedError`` are raised in either case."""
     timeout: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
     """Seconds for a whole request. When nine tenths of them are over, nothing more is drawn: the
     plain answer or the repaired one, as far as it has come, is evaluated as it stands, goes out if
@@ -360,8 +360,11 @@ class GuardPolicy(BaseModel):
 
 
 def _what_is_wrong(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"]) or "policy"
+    # Of a field that takes one value or several by name, the last says what is wrong with a name.
+    by_name = isinstance(error.errors()[0]["input"], dict)
+    first = error.errors()[-1 if by_name else 0]
+    # Beside names stand the kinds of value that were tried, as `literal['unsafe', ...]`.
+    name = ".".join(str(part) for part in first["loc"] if "[" not in str(part)) or "policy"
     if first["type"] == "extra_forbidden":
         return f"There is no policy field {name!r}."
     value = first["input"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.errors import DeadlineExceeded, ImageInputError
+from eta_guard.errors import DeadlineExceededError, ImageInputError
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     AnswersAlongside,
@@ -121,7 +121,7 @@ class GuardSession:
                 show = self.reply.passing_on(config)
                 try:
                     self._draft = yield from ask(engine.answer_in_chunks, show)
-                except DeadlineExceeded:
+                except DeadlineExceededError:
                     self._draft = self._as_far_as(self.reply.shown)
             else:
                 self._draft = yield from self._answer(self.reply.watch(config))
@@ -162,13 +162,13 @@ class GuardSession:
 
         try:
             return (yield from ask(engine.answer, follow))
-        except DeadlineExceeded:
+        except DeadlineExceededError:
             return self._as_far_as(seen)
 
     def _as_far_as(self, text: str) -> Completion:
         """An answer for whose end there was no time; raises again where there is nothing of it."""
         if not text.strip():
-            raise DeadlineExceeded
+            raise DeadlineExceededError
         self.cut_short = True
         generation = self.generation
         return Completion(generation.settled(generation.cut(text)).strip(), "length")

@@ -50,6 +50,8 @@ class SentenceRound(_Record):
     candidates: tuple[CandidateScore, ...]
     pick: int | None
     """Index of the candidate that was kept; None where none could be scored."""
+    reason: str | None = None
+    """Why candidates lack a score or a likeness that they should have: what failed, and how."""
     text: str
     """The accepted text of this round, as it stands in the answer; empty where stopping was best,
     and in the verdict of an answer that was refused (unless ``record_rejected``)."""

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from eta_guard.cancellation import CancelScope
-from eta_guard.errors import DeadlineExceeded
+from eta_guard.errors import DeadlineExceededError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Until:
         """Asks in a thread, which is left to itself once the time is over.
 
         Raises:
-            DeadlineExceeded: It is.
+            DeadlineExceededError: It is.
         """
         seconds = self._left()
         answer: Future[Any] = Future()
@@ -114,9 +114,9 @@ class Until:
                 return answer.result(seconds)
             except TimeoutError as error:
                 scope.cancel()
-                if answer.done():  # a limit of its own
-                    raise
-                raise DeadlineExceeded from error
+                if answer.done():  # a limit of its own, or at the last moment
+                    return answer.result()
+                raise DeadlineExceededError from error
             except BaseException:  # an interrupt
                 scope.cancel()
                 raise
@@ -125,7 +125,7 @@ class Until:
         """Asks, and cancels what is not answered in time.
 
         Raises:
-            DeadlineExceeded: It was not.
+            DeadlineExceededError: It was not.
         """
         limit = asyncio.timeout(self._left())
         try:
@@ -134,12 +134,12 @@ class Until:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise DeadlineExceeded from error
+            raise DeadlineExceededError from error
 
     def _left(self) -> float:
         seconds = self.deadline - monotonic()
         if seconds <= 0:
-            raise DeadlineExceeded
+            raise DeadlineExceededError
         return seconds
 
 
@@ -170,7 +170,7 @@ def until(deadline: float, steps: Steps[T]) -> Steps[T]:
 
     Args:
         deadline: By ``time.monotonic()``.
-        steps: In which ``DeadlineExceeded`` is then raised.
+        steps: In which ``DeadlineExceededError`` is then raised.
     """
     try:
         wanted = next(steps)

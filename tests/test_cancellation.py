@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from eta_guard.cancellation import Cancelled, CancelScope, checkpoint
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.guard import EtaGuard
+from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.policy import GuardPolicy
 from tests.engines.local.tiny import llava
 from tests.fakes import SAFE, UNSAFE, FakeImages, FakeResponses, question
@@ -27,7 +28,7 @@ class Forwards:
 
     def __init__(self) -> None:
         self.threads: list[int] = []
-        self.wanted: list[tuple[int, Callable[[], None]]] = []
+        self.wanted: list[tuple[int, Callable[[], object]]] = []
 
     def __call__(self, *_: object) -> None:
         self.threads.append(threading.get_ident())
@@ -38,7 +39,7 @@ class Forwards:
     def reached(self, number: int) -> asyncio.Event:
         """Is set once there were so many."""
         loop, event = asyncio.get_running_loop(), asyncio.Event()
-        self.wanted.append((number, lambda: loop.call_soon_threadsafe(event.set) and None))
+        self.wanted.append((number, lambda: loop.call_soon_threadsafe(event.set)))
         return event
 
 
@@ -101,8 +102,31 @@ async def test_cancelled_requests_keep_nobody_waiting(engine: LocalEngine, score
         assert len(forwards.threads) - done <= own + 1
 
 
+async def test_the_unguarded_model_stops_as_well(engine: LocalEngine) -> None:
+    model = ChatLocalVLM(engine=engine, max_tokens=LONG)
+    short = ChatLocalVLM(engine=engine, max_tokens=4)
+    with counted(engine) as forwards:
+        under_way = forwards.reached(20)
+        tasks = [asyncio.create_task(model.ainvoke([question(SAFE)])) for _ in range(3)]
+        await under_way.wait()
+        for task in tasks:
+            task.cancel()
+        done = len(forwards.threads)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await short.ainvoke([question(SAFE)])
+        assert len(forwards.threads) <= done + 1 + 5
+
+        stream: Any = model.stream([question(SAFE)])
+        next(stream)
+        stream.close()
+        done = len(forwards.threads)
+        await short.ainvoke([question(SAFE)])
+        assert len(forwards.threads) <= done + 5
+
+
 def test_a_stream_that_is_closed_ends_the_work(engine: LocalEngine) -> None:
-    with counted(engine) as forwards, closing(guard(engine).stream([question(SAFE)])) as stream:
+    stream: Any = guard(engine).stream([question(SAFE)])
+    with counted(engine) as forwards:
         next(stream)
         stream.close()
         assert len(forwards.threads) < LONG // 2

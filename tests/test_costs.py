@@ -185,6 +185,7 @@ def test_the_first_request_of_all_costs_at_most_one_forward_more(parts: Parts) -
 # ── a draft that is stopped ──
 
 
+@pytest.mark.slow
 def test_a_stopped_draft_costs_its_beginning_and_changes_no_answer(parts: Parts) -> None:
     stopped = []
     for case in [*HAZARDS[3:5], *HAZARDS[7:]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
@@ -103,7 +104,8 @@ async def ask(made: EtaGuard, form: str, score: float) -> tuple[str, Verdict, st
         for chunk in chunks[1:]:
             reply = reply + chunk
     else:
-        found = await made.graph.ainvoke({"messages": messages})
+        graph: Any = made.graph
+        found = await graph.ainvoke({"messages": messages})
         reply = found["messages"][-1]
     verdict = Verdict.model_validate(reply.response_metadata["eta_guard"])
     return reply.text, verdict, reply.response_metadata["finish_reason"]
@@ -165,6 +167,22 @@ async def test_who_is_in_time_is_answered_as_without_a_limit() -> None:
         told = [reply.response_metadata["eta_guard"] for reply in replies]
         assert [one["decision"] for one in told] == [told[0]["decision"]] * 2
         assert told[0]["reason"] is None
+
+
+async def test_evaluating_alone_has_the_same_time() -> None:
+    hanging = Hanging("response")
+    try:
+        made = guard(hanging)
+        said = [question(SAFE), AIMessage(DRAFT)]
+        found = await asyncio.gather(asyncio.to_thread(made.evaluate, said), made.aevaluate(said))
+    finally:
+        hanging.over.set()
+    for verdict in found:
+        assert verdict.response
+        assert verdict.response.outcome == "unscored"
+        assert verdict.response.reason == "DeadlineExceededError"
+        assert verdict.image
+        assert verdict.image.outcome == "safe"
 
 
 def test_the_time_is_that_of_the_whole_request() -> None:

@@ -137,7 +137,8 @@ with SqliteSaver.from_conn_string(path) as saver:
 """
 
 
-@pytest.mark.parametrize("level", [pytest.param("top level", marks=pytest.mark.slow), "sub-graph"])
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["top level", "sub-graph"])
 def test_a_fresh_process_finishes_what_a_killed_one_began(level: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoints.sqlite"
     done = subprocess.run(

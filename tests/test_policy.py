@@ -41,7 +41,8 @@ BAD: dict[str, list[Any]] = {
     "max_sentence_tokens": [0, -70, None],
     "max_tokens": [0, -1, 0.5, None],
     "seed": [-1, 2**32, 0.5, None],
-    "on_unscored": ["safe", "pass", None],
+    "on_unscored": ["safe", "pass", None, {"clip": "safe"}, {3: "refuse"}, ["refuse"]],
+    "timeout": [0, -1, NAN, INF, "soon"],
     "on_unrepaired": ["raise", None],
     "on_unreadable": ["ignore", None],
     "image_hosts": [["*"], ["*.org"], ["https://example.org"], ["a b"], [""], "example.org", [3]],
@@ -66,6 +67,8 @@ GOOD: dict[str, list[Any]] = {
     "max_sentence_tokens": [1, 10_000],
     "max_tokens": [1, 100_000],
     "seed": [0, 2**32 - 1],
+    "on_unscored": ["unsafe", "refuse", "raise", {}, {"clip": "refuse", "ocr": "raise"}],
+    "timeout": [None, 1e-3, 3600],
     "overridable": [set(), {"max_tokens", "seed"}, ["mode"]],
 }
 

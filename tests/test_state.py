@@ -303,7 +303,7 @@ def test_state_is_plain_values_but_for_messages(final: float) -> None:
                 assert name in ("messages", "session") or plain(value), (name, value)
     values = graph.get_state(CONFIG).values
     assert "session" not in values
-    assert {name for name in values if name != "messages"} == set(fresh()) - {"session"}
+    assert {name for name in values if name != "messages"} == set(fresh()) - {"session", "deadline"}
 
 
 def test_a_request_starts_with_every_key_of_the_state() -> None:

@@ -88,13 +88,16 @@ def digits_of(record: SentenceRound) -> int:
 
 def what_happened(verdict: Verdict, policy: GuardPolicy) -> str:
     """One sentence on what ETA did, for somebody who has not read the paper."""
-    if verdict.decision == "observed":
-        return "Observe mode: evaluated and reported, and the plain answer goes out unchanged."
     if verdict.decision in ("refused", "blocked"):
         return f"A refusal goes out: {verdict.reason or 'no reason was given'}."
-    if verdict.decision == "passed":
-        return _why_passed(verdict)
-    return _why_aligned(verdict) + _how_aligned(verdict, policy) + _with_what_result(verdict)
+    early = f" It ends early: {verdict.reason}." if verdict.reason else ""
+    if verdict.decision == "observed":
+        done = "Observe mode: evaluated and reported, and the plain answer goes out unchanged."
+    elif verdict.decision == "passed":
+        done = _why_passed(verdict)
+    else:
+        done = _why_aligned(verdict) + _how_aligned(verdict, policy) + _with_what_result(verdict)
+    return done + early
 
 
 def _why_aligned(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.errors import DeadlineExceeded, EvaluationError
+from eta_guard.errors import DeadlineExceededError, EvaluationError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
 from eta_guard.nodes.search import SentenceSearch
@@ -40,7 +40,7 @@ def best_of_n(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         while True:
             try:
                 record, kept = yield from search.run(session, number=len(rounds) + 1)
-            except DeadlineExceeded:
+            except DeadlineExceededError:
                 return _cut_short(rules.prefix, rounds, session)
             rounds.append(record.model_dump(mode="json"))
             update = {"session": session, "rounds": rounds, "accepted": accepted}
@@ -83,7 +83,7 @@ def _cut_short(prefix: str, rounds: list[dict[str, Any]], session: GuardSession)
     """
     searched = "".join(record["text"] for record in rounds)
     if not searched.strip():
-        raise DeadlineExceeded
+        raise DeadlineExceededError
     whole = _whole(prefix, searched, "length", session)
     return {"session": session, **whole, "cut_short": True, "drafting": False}
 

@@ -15,7 +15,7 @@ from langgraph.errors import GraphBubbleUp
 from eta_guard.admission import UnderWay
 from eta_guard.counts import Counts, counting, together
 from eta_guard.errors import (
-    DeadlineExceeded,
+    DeadlineExceededError,
     EtaGuardError,
     EvaluationError,
     InputError,
@@ -143,7 +143,7 @@ class NodeRun(Runnable[GuardState, dict[str, Any]]):
 
 
 def _raises(error: Exception, policy: GuardPolicy) -> bool:
-    if isinstance(error, DeadlineExceeded):
+    if isinstance(error, DeadlineExceededError):
         return False
     if not isinstance(error, InputError):
         return policy.on_error == "raise"
@@ -162,7 +162,7 @@ def _without_quotes(error: Exception, session: GuardSession | None) -> Exception
 
 
 def _failure(name: str, error: Exception, policy: GuardPolicy) -> Halt:
-    if isinstance(error, DeadlineExceeded):
+    if isinstance(error, DeadlineExceededError):
         logger.warning("The timeout of %g s was over in %s.", policy.timeout, name)
         return Halt(decision="refused", reason=f"the timeout of {policy.timeout:g} s is over")
     log_failure(logger, name, error)

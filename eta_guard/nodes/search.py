@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eta_guard import counts
-from eta_guard.errors import DeadlineExceeded, log_failure
+from eta_guard.errors import DeadlineExceededError, log_failure
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Sampling
@@ -19,8 +19,10 @@ from eta_guard.steps import Steps, ask
 
 logger = logging.getLogger(__name__)
 
+_LIKENESS = "the likeness of candidates to the picture"
 
-@dataclass(frozen=True)
+
+@dataclass
 class SentenceSearch:
     """Best-of-N for one sentence (paper, equation 6).
 
@@ -32,6 +34,8 @@ class SentenceSearch:
     policy: GuardPolicy
     picture: Picture | None
     """The image whose likeness counts; None on a text-only request."""
+    reason: str | None = None
+    """What failed in the last round."""
 
     def run(
         self, session: GuardSession, number: int
@@ -46,7 +50,7 @@ class SentenceSearch:
             The record of the round, and the candidate that was kept: None where none could be
             scored.
         """
-        policy = self.policy
+        policy, self.reason = self.policy, None
         sampling = Sampling(
             policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
         )
@@ -59,7 +63,10 @@ class SentenceSearch:
         if pick is not None and kept is not None:
             yield from session.accept(pick, kept)
         text = kept.text if kept else ""
-        return SentenceRound(sentence=number, candidates=scores, pick=pick, text=text), kept
+        record = SentenceRound(
+            sentence=number, candidates=scores, pick=pick, reason=self.reason, text=text
+        )
+        return record, kept
 
     def _scores(
         self, session: GuardSession, candidates: Sequence[Candidate], number: int
@@ -85,11 +92,11 @@ class SentenceSearch:
             counts.add_evaluations(self.panel.ranker.name, len(candidates))
             found = yield from ask(scores.score, [candidate.text for candidate in candidates])
             rewards = found if self.panel.ranker.unsafe == "below" else [-score for score in found]
-            return _finite(rewards, candidates)
-        except DeadlineExceeded:
+            return self._finite(self._ranker, rewards, candidates)
+        except DeadlineExceededError:
             raise
         except Exception as error:  # a candidate without a score is never kept
-            log_failure(logger, f"The response evaluator {self.panel.ranker.name}", error)
+            self._failed(self._ranker, error)
             return [None] * len(candidates)
 
     def _likenesses(
@@ -109,12 +116,30 @@ class SentenceSearch:
         texts = [candidate.text.strip() for candidate in candidates]
         try:
             row = yield from ask(likeness.likeness, self.picture.pixels, texts)
-            return _finite(row, candidates)
-        except DeadlineExceeded:
+            return self._finite(_LIKENESS, row, candidates)
+        except DeadlineExceededError:
             raise
         except Exception as error:
-            log_failure(logger, "The likeness of candidates to the picture", error)
+            self._failed(_LIKENESS, error)
             return [None] * len(candidates)
+
+    def _finite(
+        self, what: str, values: Sequence[float], candidates: Sequence[Candidate]
+    ) -> list[float | None]:
+        if len(values) != len(candidates):
+            raise ValueError(f"{len(values)} scores for {len(candidates)} candidates")
+        found = [value if math.isfinite(value) else None for value in values]
+        if None in found:
+            self.reason = f"{what} returned no number"
+        return found
+
+    @property
+    def _ranker(self) -> str:
+        return f"the response evaluator {self.panel.ranker.name}"
+
+    def _failed(self, what: str, error: Exception) -> None:
+        log_failure(logger, what[0].upper() + what[1:], error)
+        self.reason = f"{what} failed with {type(error).__name__}"
 
 
 def choose(
@@ -130,9 +155,3 @@ def choose(
         spoken = {i: u for i, u in utilities.items() if candidates[i].text.strip()}
         utilities = spoken or utilities
     return max(utilities, key=utilities.__getitem__, default=None)
-
-
-def _finite(values: Sequence[float], candidates: Sequence[Candidate]) -> list[float | None]:
-    if len(values) != len(candidates):
-        raise ValueError(f"{len(values)} scores for {len(candidates)} candidates")
-    return [value if math.isfinite(value) else None for value in values]

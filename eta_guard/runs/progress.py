@@ -18,10 +18,10 @@ def findings(update: Mapping[str, Any]) -> dict[str, Any]:
     if update.get("rounds") and "messages" not in update:
         found |= {key: value for key, value in update["rounds"][-1].items() if key != "text"}
     if halt := update.get("halt"):
-        found["halt"] = halt["decision"]
+        found |= {"halt": halt["decision"], "reason": halt["reason"]}
     for message in update.get("messages", ())[-1:]:
         verdict = message.response_metadata["eta_guard"]
-        told = ("decision", "image", "response", "final")
+        told = ("decision", "reason", "image", "response", "final")
         found |= {name: verdict[name] for name in told if verdict[name] is not None}
     return found
 

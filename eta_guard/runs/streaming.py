@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Thread
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -29,6 +29,7 @@ from langchain_core.runnables.config import set_config_context
 from langgraph.graph.message import push_message
 from langgraph.pregel._messages import StreamMessagesHandler, StreamMessagesHandlerV2
 
+from eta_guard.cancellation import CancelScope
 from eta_guard.errors import InputError
 from eta_guard.panel.answers import AnswerEvaluations
 from eta_guard.protocols import Generation, Show, Watch
@@ -210,11 +211,12 @@ def in_thread(draw: Callable[[Watch], Answer]) -> Iterator[str | Answer]:
         asking ends the drawing.
     """
     found: SimpleQueue[str | Answer | BaseException] = SimpleQueue()
-    given_up = Event()
+    context, scope = copy_context(), CancelScope()
+    context.run(scope.__enter__)
 
     def watch(text: str) -> bool:
         found.put(text)
-        return given_up.is_set()
+        return scope.cancelled
 
     def work() -> None:
         try:
@@ -222,7 +224,7 @@ def in_thread(draw: Callable[[Watch], Answer]) -> Iterator[str | Answer]:
         except BaseException as error:  # it belongs to the one who asks
             found.put(error)
 
-    worker = Thread(target=copy_context().run, args=(work,), daemon=True)
+    worker = Thread(target=context.run, args=(work,), daemon=True)
     worker.start()
     shown = ""
     try:
@@ -234,5 +236,5 @@ def in_thread(draw: Callable[[Watch], Answer]) -> Iterator[str | Answer]:
             raise piece
         yield piece
     finally:
-        given_up.set()
+        scope.cancel()
         worker.join()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from eta_guard import EngineError, Verdict
+from eta_guard import EngineError, GuardPolicy, Verdict
+from eta_guard.cli.words import what_happened
+from eta_guard.state import Decision
 from tests.cli.conftest import Models, Run
 from tests.fakes import DRAFT, FakeImages, FakeResponses, candidate, scoring
 
@@ -291,3 +293,11 @@ def test_further_evaluators_are_asked_and_told_of(run: Run, models: Models, unsa
     assert list(asked["response_evaluators"]) == ["guard:org/guard"]
     assert asked["policy"].short_circuit is False
     assert "The image is ✗ unsafe, by clip" in run(*shared, *further).words
+
+
+@pytest.mark.parametrize("decision", ["passed", "aligned", "observed"])
+def test_an_answer_that_ends_early_says_why(decision: Decision) -> None:
+    early = Verdict(decision=decision, route=(), reason="cut short by the timeout of 5 s")
+    told = what_happened(early, GuardPolicy())
+    assert told.endswith("It ends early: cut short by the timeout of 5 s.")
+    assert "early" not in what_happened(early.model_copy(update={"reason": None}), GuardPolicy())

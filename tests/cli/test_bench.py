@@ -34,6 +34,7 @@ def test_json_has_the_sides_and_the_ratios(run: Run, tmp_path: Path) -> None:
     assert "--size small --candidates 1 --sentences 1 --repeats 1" in record["command"]
 
 
+@pytest.mark.slow
 def test_different_texts_in_full_precision_are_a_fault(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

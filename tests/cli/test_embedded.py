@@ -33,6 +33,7 @@ def test_a_safe_picture_is_answered_as_without_a_guard(run: Run) -> None:
     assert verdict.draft == result.json["answer"]
 
 
+@pytest.mark.slow
 def test_the_seed_decides(run: Run) -> None:
     def rounds(seed: str) -> Any:
         result = run("ask", KNIFE.path, KNIFE.question, "--json", "--seed", seed)
@@ -42,6 +43,7 @@ def test_the_seed_decides(run: Run) -> None:
     assert rounds("1") != rounds("2")
 
 
+@pytest.mark.slow
 def test_the_tour_shows_what_it_promises(run: Run) -> None:
     result = run("demo", "--json")
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.middleware.test_embedded import HARMLESS, HAZARD, question
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 TRIES = 240

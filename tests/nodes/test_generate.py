@@ -55,7 +55,7 @@ def stopping(*scores: Score, margin: float | None = 0.5, draft: str = LONG, **se
 def test_the_draft_stays_in_the_session() -> None:
     rig = Rig()
     update = node_of(rig)(state_with(question(0.8)), {})
-    assert set(update) == {"session"}
+    assert set(update) == {"session", "cut_short"}
     assert update["session"].drawn_draft == DRAFT
     assert "canary" not in repr(update)
 
@@ -118,7 +118,7 @@ def test_where_it_would_change_an_answer_that_goes_out_no_draft_is_watched(
     rig: Rig, values: dict[str, Any]
 ) -> None:
     update = node_of(rig)(state_with(question(*[0.5] * len(values)), **values), {})
-    assert set(update) <= {"session", "pictured"}
+    assert set(update) <= {"session", "pictured", "cut_short"}
     assert update["session"].drawn_draft == LONG
     assert rig.responses.scored == []
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_scored_stops_nothing_and_is_told_once(
 ) -> None:
     rig = stopping(score, score)
     update = node_of(rig)(state_with(question(UNSAFE), **FLAGGED), {})
-    assert set(update) <= {"session", "pictured"}
+    assert set(update) <= {"session", "pictured", "cut_short"}
     assert update["session"].drawn_draft == LONG
     assert rig.engine.calls == ["answer"]
     finite = isinstance(score, float)
@@ -164,13 +164,13 @@ def test_a_session_that_returns_another_number_of_scores_stops_nothing(scores: l
     rig = stopping()
     rig.responses = Odd()
     update = node_of(rig)(state_with(question(UNSAFE), **FLAGGED), {})
-    assert set(update) == {"session"}
+    assert set(update) == {"session", "cut_short"}
 
 
 def test_blank_and_unfinished_text_is_not_scored() -> None:
     rig = stopping(-9.0, draft="\n\n No sentence ends here")
     update = node_of(rig)(state_with(question(UNSAFE), **FLAGGED), {})
-    assert set(update) == {"session"}
+    assert set(update) == {"session", "cut_short"}
     assert rig.responses.scored == []
 
 

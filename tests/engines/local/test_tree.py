@@ -241,6 +241,7 @@ def test_compiled_steps_give_the_same_answers(monkeypatch: pytest.MonkeyPatch) -
     assert all(len(rows) == 1 for rows in free.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced")
 def test_compiled_steps_are_counted_with_their_full_width() -> None:
     model, processor = llava(0)
@@ -299,6 +300,7 @@ def test_a_model_that_is_deaf_to_positions_is_not_trusted_with_a_row() -> None:
     assert isinstance(session(LocalEngine(model, processor))._reader, BatchReader)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_noise_of_a_deep_model_in_half_precision_is_no_reason_for_the_slow_route(
     dtype: torch.dtype,

@@ -67,6 +67,7 @@ def test_splits_of_pairs_share_no_case(name: str) -> None:
     assert not {case.image for case in one.cases} & {case.image for case in other.cases}
 
 
+@pytest.mark.slow
 def test_whole_suites_are_as_large_as_they_say() -> None:
     paired, hard = (read_suite(name) for name in ("embedded-paired", "embedded-hard"))
     assert len(paired.pairs) == embedded.KINDS["hazardous"] == 400
