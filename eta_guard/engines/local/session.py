@@ -15,7 +15,7 @@ from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.engines.local.stopping import RowEnd, RowEnds
 from eta_guard.engines.local.tool_calls import read_calls
 from eta_guard.engines.local.tree_reader import TreeReader
-from eta_guard.errors import EngineError
+from eta_guard.errors import EngineError, NoRoomError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.text.following import Follower
 
@@ -148,20 +148,20 @@ class LocalSession:
         """How many tokens the answer may still have.
 
         Raises:
-            ContextLengthError: None in the model's context.
-            EngineError: None within ``max_tokens``.
+            ContextLengthError: The prompt leaves none in the model's context.
+            NoRoomError: None within ``max_tokens``, or after the answer so far.
         """
         budget, context = self._generation.max_tokens, self._running.context
-        over = len(self._prompt) + len(before) + 1 - context
+        over = len(self._prompt) + 1 - context
         if over > 0:
             raise ContextLengthError(
                 f"The conversation is {over} tokens too long: the prompt has {len(self._prompt)},"
-                f" the answer so far {len(before)}, the model holds {context}.",
+                f" the model holds {context}.",
                 hint="Shorten the conversation.",
             )
         room = min(budget, context - len(self._prompt)) - len(before)
         if room < 1:
-            raise EngineError(
+            raise NoRoomError(
                 f"There is no room for an answer: the prompt has {len(self._prompt)} tokens, the"
                 f" answer so far {len(before)}, the model holds {context}, max_tokens is {budget}.",
                 hint="Shorten the conversation, or raise max_tokens.",

@@ -61,7 +61,11 @@ def test_a_tail_decodes_to_what_all_decodes_to(name: str) -> None:
     draw = random.Random(3)
     for turn in range(12):
         # Special tokens, whole characters in bytes and broken ones; with and without a text before.
-        pool = range(vocabulary) if turn % 3 else [*range(4), *range(max(vocabulary - 30, 0), vocabulary)]
+        pool = (
+            range(vocabulary)
+            if turn % 3
+            else [*range(4), *range(max(vocabulary - 30, 0), vocabulary)]
+        )
         before = [draw.choice(pool) for _ in range((0, 1, 5, 50)[turn % 4])]
         if before:
             before.append(2)  # a text before ends with a whole character
