@@ -19,6 +19,9 @@ from eta_guard.errors import EngineError, NoRoomError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.text.following import Follower
 
+BYTES_OF_A_CHARACTER = 4
+"""At most, in UTF-8, and so the tokens of one where a tokenizer has bytes alone for it."""
+
 
 class LocalSession:
     """A prompt that is read once, and the answers that go on from it."""
@@ -102,7 +105,7 @@ class LocalSession:
         """Draws ``n`` next sentences as one batch."""
         self._require_prefill()
         room = self._room(self._before)
-        limit = min(room, sampling.max_sentence_tokens)
+        limit = min(room, sampling.max_sentence_tokens * BYTES_OF_A_CHARACTER)
         self._proposed = self._draw(self._before, n, limit=limit, sampling=sampling)
         return [
             Candidate(
@@ -175,7 +178,10 @@ class LocalSession:
 
         With ``sampling`` they are sentences of the search; without, they go to the answer's end.
         """
-        ends = self._ends(before, rows, at_sentences=sampling is not None)
+        at_sentences, most = sampling is not None, None
+        if sampling and sampling.max_sentence_tokens < limit:  # otherwise the budget cuts
+            most = sampling.max_sentence_tokens
+        ends = self._ends(before, rows, at_sentences=at_sentences, most=most)
         sampler = self._sampler(before, rows, limit, sampling)
         ids = self._prompt + before
         drawn = self._reader.draw(ids, rows, limit=limit, sampler=sampler, ends=ends)
@@ -195,7 +201,13 @@ class LocalSession:
         )
 
     def _ends(
-        self, before: list[int], rows: int, *, at_sentences: bool, follower: Follower | None = None
+        self,
+        before: list[int],
+        rows: int,
+        *,
+        at_sentences: bool,
+        most: int | None = None,
+        follower: Follower | None = None,
     ) -> RowEnds:
         return RowEnds(
             self._running.decode,
@@ -205,6 +217,7 @@ class LocalSession:
             end_tokens=self._running.end_tokens,
             stop=self._generation.stop,
             at_sentences=at_sentences,
+            most=most,
             follower=follower,
         )
 
