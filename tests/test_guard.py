@@ -645,7 +645,7 @@ def test_without_room_for_the_prefix_a_flagged_request_is_refused_with_a_reason(
     search: bool,
 ) -> None:
     """The plain answer may have had room, and whoever set so small a budget wants no error."""
-    raw = engine()
+    raw: Any = engine()
     budget = len(raw.running.encode(GuardPolicy().prefix))
     unsafe = FakeResponses(lambda prompt, text: 0.0)
     rig = Rig(GuardPolicy(search=search), engine=raw, responses=unsafe)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from transformers import LogitsProcessorList, StoppingCriteriaList
-from transformers.generation import GenerateDecoderOnlyOutput
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 
 from eta_guard.cache_argument import generation_argument
 
@@ -38,7 +38,8 @@ def after_prefill(
         The ids [rows, longer] and the cache, as ``generate`` returns them.
     """
     next_given = partial(model._update_model_kwargs_for_generation, is_encoder_decoder=False)
-    ids, logits = input_ids, first.repeat(len(input_ids), 1)
+    ids: Any = input_ids
+    logits = first.repeat(len(input_ids), 1)
     cache = {generation_argument(): settings[generation_argument()]}
     read: Any = GenerateDecoderOnlyOutput(sequences=ids, **cache)
     while True:
