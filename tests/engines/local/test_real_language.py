@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from itertools import product
+
 import pytest
 import torch
 
