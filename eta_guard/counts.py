@@ -33,6 +33,10 @@ CountName = Literal[
     "text_readings",
     "decisions",
     "failed_candidates",
+    "tree_prompts",
+    "batch_prompts",
+    "incremental_scores",
+    "whole_text_scores",
     "peak_cache_rows",
 ]
 """Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
@@ -43,8 +47,12 @@ where a stream is closed early. Positions are rows x new tokens of a forward (``
 guard model in this process); encodes by CLIP are single images or texts, those of the chat model
 runs of its vision part; an image classifier's are single images. Text readings are views of a
 picture in which text was looked for; decisions are requests to a decision model. Failed candidates
-are calls of a provider that gave none. Peak cache rows are the most positions that the chat model's
-caches held at once, counted in answers: 1.0 is prompt and longest answer so far, once."""
+are calls of a provider that gave none. Which route was taken: prompts that the local chat model
+read into a tree, whose branches share them (the fast one), or for batches over copies of the cache;
+scores that a reward model in this process gave from new tokens alone (the fast one), or from whole
+texts. Why a model is denied the fast one is logged when it is wrapped. Peak cache rows are the most
+positions that the chat model's caches held at once, counted in answers: 1.0 is prompt and longest
+answer so far, once."""
 
 Counts = dict[str, int | float]
 

@@ -12,6 +12,7 @@
     ├── UnsupportedModelError    the model cannot be run by this engine or evaluator
     ├── EvaluationError          an evaluation failed and the policy says ``on_unscored="raise"``
     ├── EngineError              the engine failed while it answered
+    │   └── NoRoomError          budget or context leave none for the answer
     ├── DeadlineExceededError    the policy's ``timeout`` is over
     └── OverloadedError          more requests wait than the guard's ``max_waiting``
 """
@@ -92,6 +93,13 @@ class EvaluationError(EtaGuardError, RuntimeError):
 
 class EngineError(EtaGuardError, RuntimeError):
     """The engine failed while it was answering."""
+
+
+class NoRoomError(EngineError):
+    """Budget or context leave no room for an answer, or for one that begins as it has to.
+
+    Within the guard it leads to a refusal: a plain answer may have had room.
+    """
 
 
 class DeadlineExceededError(EtaGuardError, TimeoutError):

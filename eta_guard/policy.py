@@ -149,7 +149,9 @@ class GuardPolicy(BaseModel):
     """First sentence whose candidates are compared with the image: 2 as in the published code,
     1 as in the paper's text."""
     max_sentence_tokens: int = Field(default=70, ge=1)
-    """Most tokens of a candidate; one that has no end by then is cut there (published code)."""
+    """Most tokens of a candidate; one that has no end by then is cut there (published code). Where
+    a character takes several, as in scripts that a tokenizer writes byte by byte, a candidate may
+    have so many characters instead, if the engine sees that."""
     max_tokens: int = Field(default=1024, ge=1)
     """Most tokens of an answer, kept to the token, the prefix included (published code)."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)

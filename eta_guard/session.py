@@ -106,6 +106,12 @@ class GuardSession:
             self._opened = yield from ask(self._engine.open, self.conversation, self.generation)
         return self._opened
 
+    @property
+    def may_call_tools(self) -> bool:
+        """Whether the plain answer may; a provider's model may have tools that nobody told of."""
+        passes_on: bool = getattr(self._engine, "passes_messages_on", False)
+        return passes_on or bool(self.generation.tools)
+
     def draft(self) -> Steps[Completion]:
         """The whole plain answer, drawn when first asked for; never one that was stopped."""
         if self._draft is None:

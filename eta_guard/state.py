@@ -210,6 +210,20 @@ def intervenes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
     return gate or not passes(state, policy)
 
 
+def aligns_undrawn(state: Mapping[str, Any], policy: GuardPolicy, session: GuardSession) -> bool:
+    """Whether no plain answer could go out, whatever it said: then none is drawn or evaluated.
+
+    A call of a tool could, since no sentence takes its place.
+
+    Args:
+        state: As for ``passes``.
+        policy: Of the request.
+        session: Knows whether tools may be called.
+    """
+    asked = policy.mode != "observe" and policy.on_no_image == "align"
+    return asked and state["image"] is None and not session.may_call_tools
+
+
 class GuardMessages(MessagesState):
     """Input and output of the graph."""
 

@@ -256,6 +256,7 @@ def request(image: float | Exception | None) -> HumanMessage:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)
 def test_routes(case: Case) -> None:
+    observing = case.policy.get("mode") == "observe"
     rig = Rig(
         policy=GuardPolicy(**case.policy),
         images=FakeImages(failure=case.image if isinstance(case.image, Exception) else None),
@@ -266,7 +267,9 @@ def test_routes(case: Case) -> None:
     assert (verdict.decision, reply.content) == (case.decision, case.text)
     assert verdict.route == route(case.route)
     assert (verdict.reason is not None) == (case.decision in ("refused", "blocked"))
-    drafted = ["answer"] if "G" in case.route else []
+    # Where no draft could go out, none is drawn.
+    undrawn = case.image is None and case.policy.get("on_no_image") == "align" and not observing
+    drafted = ["answer"] if "G" in case.route and not undrawn else []
     searched = ["propose"] * case.route.count("S")
     aligned = ["prefill", *(searched or ["finish"])] if "A" in case.route else []
     assert rig.engine.calls == drafted + aligned
@@ -284,9 +287,10 @@ def expected(
         return "observed" if observe else "passed", "PGR", DRAFT
     if observe:
         return "observed", "PGER", DRAFT
-    if response == "unscored" and refuse:
+    undrawn = image is None and policy.on_no_image == "align"
+    if response == "unscored" and refuse and not undrawn:
         return "refused", "PGER", REFUSAL
-    if response == "safe" and not (image is None and policy.on_no_image == "align"):
+    if response == "safe" and not undrawn:
         return "passed", "PGER", DRAFT
     returned = policy.on_unrepaired == "return" and final == "unsafe"
     if final == "safe" or returned:
@@ -328,11 +332,12 @@ def test_every_combination_of_outcomes(
             verdict = verdict_of(reply)
             decision, letters, text = expected(image, response, final, policy)
             where = (image, response, final, on_no_image)
+            undrawn = image is None and on_no_image == "align" and mode == "enforce"
             assert (verdict.decision, reply.content) == (decision, text), where
             assert verdict.route == route(letters), where
             assert (verdict.image and verdict.image.outcome) == image, where
             assert (verdict.response and verdict.response.outcome) == (
-                response if "GE" in letters else None
+                response if "GE" in letters and not undrawn else None
             ), where
             assert (verdict.final and verdict.final.outcome) == (
                 final if "A" in letters else None

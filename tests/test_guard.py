@@ -36,6 +36,7 @@ from eta_guard.protocols import (
 )
 from eta_guard.request.conversation import Conversation
 from eta_guard.state import Verdict
+from tests.engines.local.tiny import engine
 from tests.fakes import (
     DRAFT,
     SAFE,
@@ -633,5 +634,24 @@ def test_a_stop_text_within_the_prefix_leaves_no_answer(search: bool) -> None:
 
     rig = Rig(GuardPolicy(search=search), engine=CuttingEngine())
     reply = rig.guard().invoke([question(UNSAFE)], stop=["AI"])
-    assert verdict_of(reply).decision == "refused"
+    verdict = verdict_of(reply)
+    assert (verdict.decision, verdict.reason) == ("refused", "a stop text stands in the prefix")
     assert reply.content == rig.policy.refusal_message
+    assert not {"prefill", "propose", "finish"} & set(rig.engine.calls)  # told before it is drawn
+
+
+@pytest.mark.parametrize("search", [True, False])
+def test_without_room_for_the_prefix_a_flagged_request_is_refused_with_a_reason(
+    search: bool,
+) -> None:
+    """The plain answer may have had room, and whoever set so small a budget wants no error."""
+    raw: Any = engine()
+    budget = len(raw.running.encode(GuardPolicy().prefix))
+    unsafe = FakeResponses(lambda prompt, text: 0.0)
+    rig = Rig(GuardPolicy(search=search), engine=raw, responses=unsafe)
+    reply = rig.guard().invoke([question(UNSAFE)], max_tokens=budget)
+    verdict = verdict_of(reply)
+    assert (verdict.decision, verdict.route[-1]) == ("refused", "respond")
+    assert "no room" in str(verdict.reason)
+    safe = Rig(engine=raw).guard().invoke([question(SAFE)], max_tokens=budget)
+    assert verdict_of(safe).decision == "passed"

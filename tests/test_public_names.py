@@ -46,6 +46,7 @@ NAMES = [
     "LocalEngine",
     "MissingWeightsError",
     "ModelLoadError",
+    "NoRoomError",
     "OverloadedError",
     "PolicyError",
     "Presentation",

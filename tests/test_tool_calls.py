@@ -39,6 +39,7 @@ class CallingSession(FakeSession):
 @dataclass
 class CallingEngine(FakeEngine):
     message: AIMessage | None = field(default=None)
+    passes_messages_on: bool = True
 
     def open(self, conversation: Any, generation: Generation) -> FakeSession:
         return CallingSession(self, generation)

@@ -15,6 +15,7 @@ from eta_guard.bench.forced import Lengths
 from eta_guard.bench.graph_overhead import graph_overhead
 from eta_guard.bench.guarded import FLAGS_ALL, Guarded
 from eta_guard.bench.models import Models, build_models
+from eta_guard.bench.own_work import own_work
 from eta_guard.bench.pictures import request
 from eta_guard.bench.provider import in_front_of_a_provider
 from eta_guard.bench.published import Answer, PublishedProcedure
@@ -161,7 +162,7 @@ def measure(
     size = find_size(name)
     n, s = candidates or size.candidates, sentences or size.sentences
     times = repeats or size.repeats
-    overhead = graph_overhead()
+    overhead, own = graph_overhead(), own_work()
     say("Asking a played provider")
     provider = in_front_of_a_provider()
     say(f"Making the {name} models")
@@ -180,6 +181,7 @@ def measure(
     return {
         **summary(pairs),
         "graph_overhead": overhead,
+        "own_work_at_1000_tokens": own,
         "provider": provider,
         "options": bench.options(n, s, pairs[0]),
         "compiled": compiled,

@@ -6,9 +6,10 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from eta_guard.errors import DeadlineExceededError, EvaluationError
+from eta_guard.errors import DeadlineExceededError, EvaluationError, NoRoomError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
+from eta_guard.nodes.prefix_align import NO_ROOM
 from eta_guard.nodes.search import SentenceSearch
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
@@ -40,6 +41,8 @@ def best_of_n(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         while True:
             try:
                 record, kept = yield from search.run(session, number=len(rounds) + 1)
+            except NoRoomError:
+                return {"session": session, "halt": Halt(decision="refused", reason=NO_ROOM)}
             except DeadlineExceededError:
                 return _cut_short(rules.prefix, rounds, session)
             rounds.append(record.model_dump(mode="json"))

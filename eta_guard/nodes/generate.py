@@ -12,14 +12,15 @@ from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import GuardState
+from eta_guard.state import GuardState, aligns_undrawn
 from eta_guard.steps import Steps
 
 
 def generate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
     """Draws the plain answer into the session: a draft never enters the state.
 
-    One that goes out whatever it says is shown as it is drawn, to those who look.
+    Where none could go out, none is drawn. One that goes out whatever it says is shown as it is
+    drawn, to those who look.
 
     Where the policy asks for it, a draft that will be evaluated is stopped once it is unsafe. The
     score that stopped it is then its evaluation, in the state: a resumed run draws no other.
@@ -33,6 +34,8 @@ def generate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
             draft = yield from session.show_draft(config)
             pictured = bool(draft.pictures or draft.unread)
             return {"session": session, "pictured": pictured, "cut_short": session.cut_short}
+        if aligns_undrawn(state, rules, session):
+            return {"session": session}
         flagged = state["image"] is not None
         alongside = flagged and rules.search and rules.draft_with_candidates
         if alongside and (yield from session.begin_draft()):

@@ -15,7 +15,7 @@ from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import GuardState
+from eta_guard.state import GuardState, aligns_undrawn
 from eta_guard.steps import Steps
 
 REFUSED = "the model refused"
@@ -37,6 +37,8 @@ def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         repaired = None if state["drafting"] else state["repaired"]
         if state["response"] and not repaired:
             return {"session": session}  # the draft was stopped for its score
+        if not repaired and aligns_undrawn(state, rules, session):
+            return {"session": session}  # there is none
         answer = AnswerEvaluations(panel.responses, session.conversation, rules)
         if repaired:
             if rules.on_unrepaired == "return":

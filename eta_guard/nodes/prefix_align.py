@@ -6,12 +6,15 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.errors import NoRoomError
 from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession
 from eta_guard.state import GuardState, Halt, Repaired
 from eta_guard.steps import Steps, ask
+
+NO_ROOM = "there is no room for an answer that begins with the prefix"
 
 
 def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
@@ -23,11 +26,18 @@ def prefix_align(*, engine: Engine, policy: GuardPolicy) -> Node:
     def node(state: GuardState, config: RunnableConfig) -> Steps[dict[str, Any]]:
         rules = policy.for_run(config)
         session = yield from GuardSession.of(state, engine, rules, config)
+        if session.generation.cut(rules.prefix) != rules.prefix:
+            # The answer would be cut within it, however good its sentences were.
+            halt = Halt(decision="refused", reason="a stop text stands in the prefix")
+            return {"session": session, "halt": halt}
         yield from session.align(rules.prefix)
         if rules.search:
             return {"session": session}
         engine_session = yield from session.engine()
-        completion = yield from ask(engine_session.finish)
+        try:
+            completion = yield from ask(engine_session.finish)
+        except NoRoomError:
+            return {"session": session, "halt": Halt(decision="refused", reason=NO_ROOM)}
         if len(completion.text.strip()) <= len(rules.prefix.strip()):
             # A bare prefix may well score as harmless, but it is no answer.
             halt = Halt(decision="refused", reason="the model added nothing to the prefix")

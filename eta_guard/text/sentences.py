@@ -5,15 +5,16 @@ and moves its ends while a text grows; the segmenter that streams (sentencesplit
 too, and misses "।" and "؟" without it. So what ends is decided here, what is short is asked there.
 
 An end depends on what stands before it and on the first visible character after it, on nothing
-else: that is why an end once found stays, and is found as early as it can be.
+else: that is why an end once found stays, and is found as early as it can be. Only where one
+character cannot tell ("5 p.m. M", "so. [") it is waited for until the word or mark does. Where two
+readings are left, the sentence goes on: half a sentence is judged wrongly, two are judged as one.
 """
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
-from sentencex import segment
+from eta_guard.text.short_forms import closes, is_short
 
 # Unicode's Sentence_Terminal characters beyond ASCII (Basic Multilingual Plane).
 _STRONG = (
@@ -27,40 +28,34 @@ _STRONG = (
 _WEAK = ".!?…;\u037e"  # followed by a space, or no end: 3.14, a.b; ";" asks in Greek
 _END = f"[{_WEAK}{_STRONG}]"
 _CLOSER = r"[\"'*_`~“«‘’”»)\]}）］｝」』】〉》〕〗\u200b-\u200f\ufeff]"
-_CITE = (  # "[1]", "[2,3]", "[^4]", "¹", "【4†source】"
-    r"(?:\[\^?\d{1,3}(?:[,–-] ?\d{1,3})*\]|[\u00b9\u00b2\u00b3\u2070-\u2079]|【[^【】\n]{1,40}】)*"
-)
+_MARK = r"\[\^?\d{1,3}(?:[,–-] ?\d{1,3})*\]"
+_CITE = rf"(?:{_MARK}|[\u00b9\u00b2\u00b3\u2070-\u2079]|【[^【】\n]{{1,40}}】)*"  # "[2,3]", "¹"
+_TEX_CLOSER = r"\$|\\[)\]]"
 _FACE = "[\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff\u263a\u2764\u200d\ufe0f]"
 _STOP = re.compile(  # French sets a space before », and "Great! 😀" keeps its face
-    rf"\n|(?P<core>{_END}+)(?P<cite>{_CITE})(?P<tail>(?:{_CLOSER}+{_END}*|[^\S\n]?»)*)(?:[^\S\n]*{_FACE}+)*"
+    rf"\n|(?P<core>{_END}+)(?P<cite>{_CITE})(?P<tail>(?:(?:{_CLOSER}|{_TEX_CLOSER}){_END}*|[^\S\n]?»)*)"
+    rf"(?:[^\S\n]?{_MARK})*(?:[^\S\n]*{_FACE}+)*"
 )
-_SPACE, _WORD = re.compile(r"\s*"), re.compile(r"[^\W_]")
+_MARK_BEGUN = re.compile(r"\[\^?(?:\d{1,3}[,–-] ?)*\d{0,3}")  # may become one yet
+_SPACE, _WORD, _LETTERS = re.compile(r"\s*"), re.compile(r"[^\W_]"), re.compile(r"[^\W\d_]*")
 _MARKER = re.compile(  # "1.", "a)", "- **2.1.**", "IV."
     r"[\W_]*(?:\d{1,3}|[A-Za-z]|[ivxIVX]{2,4})(?:\.\d{1,3})*[.)][\W_]*"
 )
 _GOES_ON = re.compile(rf"{_END}|[,:|)\]}}%/=&”’」』）、，；：،؛]")
 _EAST, _HIRAGANA = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"), re.compile("[ぁ-ゟ]")
-_TOKEN = re.compile(  # the word before a full stop, with its spaced parts: "z. B", "J. K"
-    r"(?<![\w=&?#@%/\\])(?:(?<!\w)[^\W\d_]\.\s?)*[\w.'’\u0900-\u0983\u093a-\u094f-]+$"
+_IN_LINE = re.compile(r"[:：][\W_]*1$|;\s+\d{1,2}$")  # "as follows: 1. Mix; 2. Bake"
+_NAMED = re.compile(r"\b(?:Yahoo|Yum|Jeopardy)$|\w\W*\s[A-Z]\w+$")  # a name with its mark: "Yahoo!"
+_MADE_BY = frozenset(
+    ["Inc", "Ltd", "LLC", "Corp", "GmbH", "plc", "Brands", "Finance", "Mail", "News"]
 )
-_DOTTED = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
-_GERMAN_DAY = re.compile(
-    r"(?<!I )\b(?i:am|im|vom|zum|der|den|dem|des|die|das|bis|seit|ab|beim) \d{1,2}$"
-)
-
-_LANGUAGES = ("en", "de", "fr", "es", "pt", "ru", "uk")
-# Not in the library's lists, and found before a capital or a number.
-_OURS = re.compile(
-    r"abb|approx|bd|hrsg|inkl|kap|resp|sog|[^\W\d_]*str|tel|zzgl|им|др|рис|стр|тыс|млн|млрд|ул|डॉ|प्रो|श्री"
-)
-# Short forms that close a sentence as often as not: a capital after them opens the next.
-_CLOSING = re.compile(r"etc|usw|[ap]\.m|т\.[дп]")
-# In the library's lists, but words or units as well: short only before a number ("No. 5").
-_ORDINARY = re.compile(
-    "no|may|re|id|ok|me|la|le|art|cal|ken|miss|mar|ore|arc|det|fed|ill|ass|mag|min|sec|fig|in|com"
-    "|an|extra|de|en|super|auto|post|let|da|pen|sub|dis|un|pro|vice|contra|inter|bi|im|tri|pos"
-    "|tex|sup|ord|mo|pa|bart|max|[ckm]m|[km]g|ms|dir|ext|jan|feb|apr|jun|jul|aug|sept?|oct|nov"
-    "|eqs?|eqn|figs|tab|sect|ch|vol|refs?|dec|bien|va|vie|ver|vi|di|cap|ex|doc|macro|micro|semi|mono|rep|del|ct|ga|год|под"
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September"]
+_MONTHS += ["October", "November", "December"]
+_ZONES = ["GMT", "UTC", "BST", "IST", "CET", "CEST", "Eastern", "Central", "Mountain", "Pacific"]
+_ZONES += [f"{zone}{time}" for zone in "ECMP" for time in ("ST", "DT", "T")]
+_AFTER_TIME = frozenset(
+    [*_DAYS, *_MONTHS, *_ZONES, *(f"{day}s" for day in _DAYS)]
+    + [name[:3] for name in _DAYS + _MONTHS]
 )
 
 
@@ -68,8 +63,9 @@ def first_boundary(text: str) -> int | None:
     """Return the offset just after the first sentence of `text`, or None while it is undecided.
 
     Whatever is appended to `text`, an offset once returned stays the same. It is known at the
-    first visible character after the sentence. Closing quotes, brackets, markdown and a face
-    belong to the sentence, and so do the newlines that end it; spaces belong to the next one.
+    first visible character after the sentence, or at the end of the word that begins there. Closing
+    quotes, brackets, markdown, reference marks and a face belong to the sentence, and so do the
+    newlines that end it; spaces belong to the next one.
 
     Args:
         text: A candidate so far, from the start of its sentence. Replacement characters at its
@@ -130,8 +126,9 @@ def _first(text: str, start: int) -> int | None:
             continue
         if "\n" in space[0]:
             return end + space[0].rindex("\n") + 1
-        if _ends(text, start, stop, end, space.end()):
-            return end
+        decided = _ends(text, start, stop, end, space.end())
+        if decided is not False:
+            return end if decided else None
     return None
 
 
@@ -152,13 +149,22 @@ def _closed(text: str, start: int, stop: re.Match[str]) -> int:
     return stop.end()
 
 
-def _ends(text: str, start: int, stop: re.Match[str], end: int, after: int) -> bool:
-    """Decide a stop by what is before it and by the first visible character, at `after`."""
+def _ends(text: str, start: int, stop: re.Match[str], end: int, after: int) -> bool | None:
+    """Decide a stop by what is before it and by the first visible character, at `after`.
+
+    None where that character cannot tell, and what follows it must.
+    """
     core, last, following = stop["core"], text[stop.start() - 1], text[after]
     closed = min(end, stop.end("tail"))
     quoted = closed > stop.end("cite")
     if _GOES_ON.match(following) or (quoted and _inside_brackets(text, start, closed)):
         return False
+    if following == "[" and after - end < 2 and _MARK_BEGUN.fullmatch(text, after):
+        return None
+    if following in "\\$":
+        closing = _closes_formula(text, max(start, end - 500), end, after)
+        if closing is not False:
+            return None if closing is None else False
     if core.strip(_WEAK):
         decimal = core == "．" and last.isdigit() and following.isdigit()
         # 「そうです。」と言った: a particle carries the quotation on.
@@ -173,38 +179,43 @@ def _ends(text: str, start: int, stop: re.Match[str], end: int, after: int) -> b
         return False  # — Стой! — сказал он.
     # Georgian letters are lower case by name, but have no capitals in prose.
     if following.islower() and following != following.title():
-        return not (quoted or core.strip("!?"))
-    before = text[max(start, stop.start() - 24) : stop.start()]
-    return core != "." or not _is_short(before, following.isdigit())
+        return False
+    if text[closed - 1] == "$" or text[closed - 2] == "\\":
+        return True
+    before = text[max(start, stop.start() - 100) : stop.start()]
+    if core != ".":
+        named = core in ("!", "?") and _NAMED.search(before)
+        return _not_any(_MADE_BY, text, after) if named else True
+    if form := closes(before):
+        if following in "([-–—" or following.isdigit():
+            return False
+        return not form.endswith("m") or _not_any(_AFTER_TIME, text, after)
+    return not (_IN_LINE.search(before) or is_short(before, following.isdigit()))
+
+
+def _not_any(words: frozenset[str], text: str, at: int) -> bool | None:
+    """Tell whether the word at `at` is none of `words`; None while it may become one."""
+    found = _LETTERS.match(text, at)
+    word = found[0] if found else ""
+    if at + len(word) < len(text):
+        return word not in words
+    return None if any(one.startswith(word) for one in words) else True
+
+
+def _closes_formula(text: str, start: int, end: int, at: int) -> bool | None:
+    """Tell whether the mark at `at` closes a TeX formula; None while that is open."""
+    if at + 1 == len(text):
+        return None
+    following = text[at + 1]
+    if text[at] == "\\":
+        return following in ")]"
+    return not following.isdigit() and len(re.findall(r"\$+", text[start:end])) % 2 == 1
 
 
 def _inside_brackets(text: str, start: int, end: int) -> bool:
     """Tell whether the stop closes with a bracket that opened in mid-sentence."""
     opener = {")": "(", "）": "（", "]": "["}.get(text[end - 1])
+    if text[end - 2] == "\\":
+        return False
     opened = start if opener is None else text.rfind(opener, start, end)
     return opened > start and _WORD.search(text, start, opened) is not None
-
-
-def _is_short(before: str, before_number: bool) -> bool:
-    """Tell whether the full stop after `before` only shortens a word."""
-    if _GERMAN_DAY.search(before):
-        return not before_number
-    token = _TOKEN.search(before)
-    return token is not None and _is_abbreviation("".join(token[0].split()), before_number)
-
-
-@lru_cache(maxsize=4096)
-def _is_abbreviation(token: str, before_number: bool) -> bool:
-    """Look one word up: in our lists first, then in the library's of each language."""
-    word = token.strip("'’-.").lower()
-    if _ORDINARY.fullmatch(word):
-        return before_number
-    if _CLOSING.fullmatch(word) or any(map(str.isdigit, word)):
-        return False
-    if len(word) == 1:  # an initial, unless it is a word: "il y en a. Puis", "é. Depois", "x"
-        return word.isalpha() and not _EAST.match(word) and token not in list("ayxéàèя")
-    if _DOTTED.fullmatch(word) or _OURS.fullmatch(word):
-        return True
-    if len(word) > 12 or token.isupper():  # "in the USA. Then"
-        return False
-    return any(len(segment(lang, f"We saw {word}. Xyz came.")) == 1 for lang in _LANGUAGES)

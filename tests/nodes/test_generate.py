@@ -123,10 +123,17 @@ def test_where_it_would_change_an_answer_that_goes_out_no_draft_is_watched(
     assert rig.responses.scored == []
 
 
-@pytest.mark.parametrize("on_no_image", ["post_only", "align"])
-def test_without_an_image_a_draft_that_will_be_evaluated_is_watched(on_no_image: str) -> None:
-    update = node_of(stopping(-0.5, on_no_image=on_no_image))(state_with(question()), {})
+def test_without_an_image_a_draft_that_will_be_evaluated_is_watched() -> None:
+    update = node_of(stopping(-0.5, on_no_image="post_only"))(state_with(question()), {})
     assert update["response"]["outcome"] == "unsafe"
+
+
+def test_a_draft_that_cannot_go_out_is_not_drawn() -> None:
+    rig = Rig(GuardPolicy(on_no_image="align"))
+    verdict = verdict_of(rig.ask(question()))
+    assert (verdict.decision, verdict.response) == ("aligned", None)
+    assert rig.engine.calls.count("answer") == 0
+    assert DRAFT not in [text for _, text in rig.responses.scored]
 
 
 def test_an_image_without_a_score_is_flagged_as_well() -> None:

@@ -113,4 +113,6 @@ def continuation(begun: str, answer: str) -> str:
     if said_again:
         stop = said_again["stop"] if bare == begun else ""
         return stop + answer[said_again.end() :]
+    if answer[0] in _STOPS:
+        return answer
     return f", {answer}" if begun[-1].isalnum() else f" {answer}"

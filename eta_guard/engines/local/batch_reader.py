@@ -1,8 +1,9 @@
 """Draws answers as a batch over copies of the cache: the general route, for every architecture.
 
 Layers that see a window, keep a recurrent state or look at the picture by cross-attention cannot
-share one row. The run leaves one id unread each time: a cache that covers all ids has no logits to
-go on from.
+share one row. The prompt is read whole, as ``generate`` reads it, and what comes first is drawn
+from the logits of that one forward: in half precision those of another forward are others. After a
+draw one id is left unread, since a cache that covers all ids has no logits to go on from.
 """
 
 from __future__ import annotations
@@ -39,11 +40,8 @@ class BatchReader:
     @property
     def _prompt(self) -> ModelState:
         if self._read is None:
-            self._read = ModelState()
-            given = _all_but_last(self._inputs)
-            with self._running.reading(given):
-                # The token drawn here is not used: the run is there to read all ids but the last.
-                self._running.generate(self._read, **given, max_new_tokens=1)
+            self._read = self._running.read(self._inputs)
+            counts.add("batch_prompts")
         return self._read
 
     def restart(self) -> None:
@@ -99,8 +97,10 @@ class BatchReader:
         sampler: LogitsProcessor | None,
         ends: RowEnds,
     ) -> list[list[int]]:
+        nothing_new = len(ids) == self._inputs["input_ids"].shape[1]
         out = self._running.generate(
             state,
+            first=state.logits if nothing_new else None,
             input_ids=torch.tensor([ids] * rows),
             attention_mask=torch.ones(rows, len(ids), dtype=torch.long),
             **_cross_attention(self._inputs, rows, len(ids)),
@@ -124,12 +124,3 @@ def _cross_attention(inputs: dict[str, Tensor], rows: int, length: int) -> dict[
         return {}
     more = mask[:, -1:].expand(-1, length - mask.shape[1], *mask.shape[2:])
     return {"cross_attention_mask": torch.cat([mask, more], dim=1).expand(rows, *[-1] * 3)}
-
-
-def _all_but_last(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The inputs without the last id, in every tensor that has a column an id."""
-    length = inputs["input_ids"].shape[1]
-    return {
-        name: value[:, :-1] if value.ndim > 1 and value.shape[1] == length else value
-        for name, value in inputs.items()
-    }

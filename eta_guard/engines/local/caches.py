@@ -17,13 +17,15 @@ class ModelState:
 
     cache: Cache | None = None
     offsets: list[Any] = field(default_factory=list)
+    logits: torch.Tensor | None = field(default=None, repr=False)
+    """What may come next, float32 [vocabulary]; None where only a forward can tell."""
 
     def forked(self, rows: int) -> ModelState:
         """A state of ``rows`` equal rows that can be read on from without changing this one."""
         cache = None if self.cache is None else _fork(self.cache)
         if cache is not None and rows > 1:
             _select(cache, [0] * rows)
-        return ModelState(cache, list(self.offsets))
+        return ModelState(cache, list(self.offsets), self.logits)
 
     def kept(self, row: int, length: int) -> ModelState | None:
         """One row, and of that the first ``length`` positions; None where that cannot be had."""

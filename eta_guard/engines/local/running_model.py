@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -24,6 +25,7 @@ from transformers.cache_utils import Cache
 
 from eta_guard.cache_argument import generation_argument
 from eta_guard.engines.local import alternating_mapping as mapping
+from eta_guard.engines.local.after_prefill import after_prefill
 from eta_guard.engines.local.caches import ModelState, plain_attention
 from eta_guard.engines.local.compiled import CompiledDecoding, CompiledTree
 from eta_guard.engines.local.model_work import count_work
@@ -120,27 +122,43 @@ class RunningModel:
         self.turn.let_others()
         self._offsets = offsets
 
-    @torch.no_grad()
-    def generate(self, state: ModelState, **arguments: Any) -> torch.Tensor:
+    def read(self, inputs: dict[str, torch.Tensor]) -> ModelState:
+        """Reads a whole prompt, pictures included, and keeps what may come next."""
+        state = ModelState()
+        with self.reading(inputs):
+            # The token drawn here is not used.
+            out = self._run(state, **inputs, max_new_tokens=1, output_logits=True)
+        state.logits = out.logits[0][0].float()
+        return state
+
+    def generate(
+        self, state: ModelState, *, first: torch.Tensor | None = None, **arguments: Any
+    ) -> torch.Tensor:
         """Generates greedily; other ways of drawing come in as logits processors.
 
         Args:
             state: What the run starts from; its cache grows, and it is left as it stands after.
+            first: Logits [vocabulary] of the first token, where the cache covers all ids.
             arguments: Of the model's own ``generate``.
 
         Returns:
             Ids [rows, length], those that went in included.
         """
+        loop = {} if first is None else {"custom_generate": partial(after_prefill, first)}
+        arguments["stopping_criteria"] = StoppingCriteriaList(
+            [*arguments.get("stopping_criteria", ()), _BetweenSteps(self)]
+        )
+        ids: torch.Tensor = self._run(state, **loop, **arguments).sequences
+        return ids.cpu()
+
+    @torch.no_grad()
+    def _run(self, state: ModelState, **arguments: Any) -> Any:
         with self.turn:
             self._offsets = state.offsets
-            arguments["stopping_criteria"] = StoppingCriteriaList(
-                [*arguments.get("stopping_criteria", ()), _BetweenSteps(self)]
-            )
             out = self._generate(**{generation_argument(): state.cache}, **arguments)
             state.cache = out[generation_argument()]
             state.offsets = self._offsets
-        ids: torch.Tensor = out.sequences
-        return ids.cpu()
+        return out
 
     @torch.no_grad()
     def read_prompt(self, inputs: dict[str, torch.Tensor]) -> Tree:

@@ -39,7 +39,8 @@ class InverseTransform(LogitsProcessor):  # type: ignore[misc, unused-ignore]
     """Makes greedy decoding pick the token that each row's uniform number falls on.
 
     The k most likely tokens are laid side by side, the most likely first, each as wide as its
-    probability at the given temperature.
+    probability at the given temperature. The whole vocabulary is laid out in its own order: to sort
+    it at every step would take longer than all else that is done beside the model.
     """
 
     def __init__(
@@ -59,15 +60,17 @@ class InverseTransform(LogitsProcessor):  # type: ignore[misc, unused-ignore]
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Returns ``scores`` [rows, vocabulary] with all but the drawn token at minus infinity."""
         draw = self._draws[:, input_ids.shape[1] - self._start].to(scores.device)
-        vocabulary = scores.shape[-1]
-        top = torch.topk(scores.float(), min(self._top_k or vocabulary, vocabulary))
+        heights, tokens = scores.float(), None
+        if self._top_k is not None and self._top_k < scores.shape[-1]:
+            heights, tokens = torch.topk(heights, self._top_k)
         # Taken from the highest first: a tiny temperature would make infinities of the others.
-        heights = (top.values - top.values[:, :1]) / self._temperature
+        heights = (heights - heights.amax(dim=-1, keepdim=True)) / self._temperature
         edges = torch.softmax(heights, dim=-1).double().cumsum(dim=-1)
         # By rounding the last edge may fall short of 1, and a draw beyond it on no token at all.
         edges = edges / edges[:, -1:]
-        place = torch.searchsorted(edges, draw[:, None].contiguous(), right=True)
-        drawn = top.indices.gather(-1, place)
+        drawn = torch.searchsorted(edges, draw[:, None].contiguous(), right=True)
+        if tokens is not None:
+            drawn = tokens.gather(-1, drawn)
         return torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)
 
 

@@ -15,9 +15,12 @@ from eta_guard.engines.local.sampling import PLAIN_ANSWER
 from eta_guard.engines.local.stopping import RowEnd, RowEnds
 from eta_guard.engines.local.tool_calls import read_calls
 from eta_guard.engines.local.tree_reader import TreeReader
-from eta_guard.errors import EngineError
+from eta_guard.errors import EngineError, NoRoomError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.text.following import Follower
+
+BYTES_OF_A_CHARACTER = 4
+"""At most, in UTF-8, and so the tokens of one where a tokenizer has bytes alone for it."""
 
 
 class LocalSession:
@@ -102,7 +105,7 @@ class LocalSession:
         """Draws ``n`` next sentences as one batch."""
         self._require_prefill()
         room = self._room(self._before)
-        limit = min(room, sampling.max_sentence_tokens)
+        limit = min(room, sampling.max_sentence_tokens * BYTES_OF_A_CHARACTER)
         self._proposed = self._draw(self._before, n, limit=limit, sampling=sampling)
         return [
             Candidate(
@@ -148,20 +151,20 @@ class LocalSession:
         """How many tokens the answer may still have.
 
         Raises:
-            ContextLengthError: None in the model's context.
-            EngineError: None within ``max_tokens``.
+            ContextLengthError: The prompt leaves none in the model's context.
+            NoRoomError: None within ``max_tokens``, or after the answer so far.
         """
         budget, context = self._generation.max_tokens, self._running.context
-        over = len(self._prompt) + len(before) + 1 - context
+        over = len(self._prompt) + 1 - context
         if over > 0:
             raise ContextLengthError(
                 f"The conversation is {over} tokens too long: the prompt has {len(self._prompt)},"
-                f" the answer so far {len(before)}, the model holds {context}.",
+                f" the model holds {context}.",
                 hint="Shorten the conversation.",
             )
         room = min(budget, context - len(self._prompt)) - len(before)
         if room < 1:
-            raise EngineError(
+            raise NoRoomError(
                 f"There is no room for an answer: the prompt has {len(self._prompt)} tokens, the"
                 f" answer so far {len(before)}, the model holds {context}, max_tokens is {budget}.",
                 hint="Shorten the conversation, or raise max_tokens.",
@@ -175,7 +178,10 @@ class LocalSession:
 
         With ``sampling`` they are sentences of the search; without, they go to the answer's end.
         """
-        ends = self._ends(before, rows, at_sentences=sampling is not None)
+        at_sentences, most = sampling is not None, None
+        if sampling and sampling.max_sentence_tokens < limit:  # otherwise the budget cuts
+            most = sampling.max_sentence_tokens
+        ends = self._ends(before, rows, at_sentences=at_sentences, most=most)
         sampler = self._sampler(before, rows, limit, sampling)
         ids = self._prompt + before
         drawn = self._reader.draw(ids, rows, limit=limit, sampler=sampler, ends=ends)
@@ -195,7 +201,13 @@ class LocalSession:
         )
 
     def _ends(
-        self, before: list[int], rows: int, *, at_sentences: bool, follower: Follower | None = None
+        self,
+        before: list[int],
+        rows: int,
+        *,
+        at_sentences: bool,
+        most: int | None = None,
+        follower: Follower | None = None,
     ) -> RowEnds:
         return RowEnds(
             self._running.decode,
@@ -205,6 +217,7 @@ class LocalSession:
             end_tokens=self._running.end_tokens,
             stop=self._generation.stop,
             at_sentences=at_sentences,
+            most=most,
             follower=follower,
         )
 

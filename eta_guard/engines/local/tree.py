@@ -8,6 +8,7 @@ dropped is simply written over.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -221,9 +222,12 @@ class Tree:
     def _shown(self, sees: Sequence[Sequence[int]], total: int) -> Tensor:
         hidden = torch.finfo(self._model.dtype).min
         mask = torch.full((len(sees), total), hidden, dtype=self._model.dtype)
-        mask[:, : self._prompt] = 0
         for row, columns in zip(mask, sees, strict=True):
-            row[list(columns)] = 0
+            # Columns ascend: as long as none is left out, their number tells where they stand.
+            places = range(len(columns))
+            run = bisect_right(places, self._prompt, key=lambda at: columns[at] - at)
+            row[: self._prompt + run] = 0
+            row[list(columns[run:])] = 0
         return mask[None, None].to(self._model.device)
 
     def _make_room(self, total: int, *, longest: int) -> None:

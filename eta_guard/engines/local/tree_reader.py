@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessorList, StoppingCriteriaList
 
+from eta_guard import counts
 from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.stopping import RowEnds
 from eta_guard.engines.local.tree import Branch, Tree
@@ -85,6 +86,7 @@ class TreeReader:
     def _tree(self) -> Tree:
         if self._read is None:
             self._read = self._running.read_prompt(self._inputs)
+            counts.add("tree_prompts")
         return self._read
 
     def restart(self) -> None:

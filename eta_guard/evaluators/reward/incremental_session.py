@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from eta_guard import counts
 from eta_guard.evaluators.bounded_cache import BoundedCache
 from eta_guard.evaluators.reward.cached_backbone import CachedBackbone, Prefix, Run
 from eta_guard.evaluators.reward.chat_tokens import ChatTokens
@@ -94,6 +95,7 @@ class IncrementalSession(AnswerSession):
         self._run, self._texts = None, []
 
     def _score_rows(self, rows: dict[str, list[int]]) -> Tensor:
+        counts.add("incremental_scores", len(rows))
         ids, self._texts = list(rows.values()), list(rows)
         self._start = self._start or self._starts.find(self._prompt)
         if self._start is None:

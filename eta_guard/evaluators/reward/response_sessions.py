@@ -55,6 +55,7 @@ class WholeTextSession(AnswerSession):
         self._model: Any = model
 
     def _score_rows(self, rows: dict[str, list[int]]) -> Tensor:
+        counts.add("whole_text_scores", len(rows))
         pad_id = self._chat.pad_id
         # Without a padding id the model would read the score of a short row at its padding.
         alone = pad_id is None or pad_id < 0

@@ -444,3 +444,44 @@ def test_an_end_token_after_a_whole_sentence_is_look_ahead(said: str, reason: st
         len(ids),
         reason,
     )
+
+
+@pytest.mark.parametrize(("character", "drawn", "kept"), [("q", 12, 12), ("钥", 34, 33)])
+def test_a_script_of_several_tokens_a_character_has_so_many_characters(
+    character: str, drawn: int, kept: int
+) -> None:
+    """By tokens alone half a sentence would be judged; the last character is begun, and dropped."""
+    running = engine().running
+    ends = RowEnds(
+        running.decode,
+        before=[],
+        start=0,
+        rows=1,
+        end_tokens=frozenset(),
+        stop=(),
+        at_sentences=True,
+        most=12,
+    )
+    row = torch.tensor([running.encode(character * 40)])
+    assert next(step for step in range(1, 60) if ends(row[:, :step], None).all()) == drawn
+    (end,) = ends.ends
+    assert end is not None
+    assert (end.kept, end.text) == (kept, character * (kept // len(running.encode(character))))
+
+
+@pytest.mark.parametrize("most", [3, 12])
+def test_broken_bytes_are_no_script(most: int) -> None:
+    running = engine().running
+    broken = running.encode("é")[:1] * 40
+    ends = RowEnds(
+        running.decode,
+        before=[],
+        start=0,
+        rows=1,
+        end_tokens=frozenset(),
+        stop=(),
+        at_sentences=True,
+        most=most,
+    )
+    row = torch.tensor([[*broken[:1], *running.encode("q"), *broken]])
+    assert next(step for step in range(1, 40) if ends(row[:, :step], None).all()) == most

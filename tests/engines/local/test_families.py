@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from eta_guard.counts import counting
 from eta_guard.engines.local.batch_reader import BatchReader
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.engines.local.sampling import uniforms
+from eta_guard.engines.local.tree_reader import TreeReader
 from eta_guard.errors import EngineError, UnsupportedModelError
 from eta_guard.protocols import Generation, Sampling
 from tests.engines.local.families import (
@@ -106,6 +108,32 @@ def test_the_plain_answer_is_what_the_model_generates(name: str) -> None:
     out = family(name).model.generate(**inputs, max_new_tokens=30, do_sample=False)
     ids = out[0, inputs["input_ids"].shape[1] :]
     assert session.answer().text == WORDS.decode(ids, skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+@every_family
+def test_plain_answers_in_half_precision_are_the_models_own_on_either_route(
+    name: str, dtype: torch.dtype
+) -> None:
+    """Token for token: in half precision even another split into forwards makes other tokens."""
+    found = family(name)
+    model = copy.deepcopy(found.model).to(dtype)
+    engine = LocalEngine(model, Processor(), fingerprint=name)
+    routes = [BatchReader, TreeReader] if engine._shares_a_row else [BatchReader]
+    for turn in range(4):
+        inputs = {
+            key: value.to(dtype) if value.is_floating_point() else value.clone()
+            for key, value in found.inputs.items()
+        }
+        inputs["input_ids"][0, -6:] = inputs["input_ids"][0, -6:].roll(turn)
+        out = model.generate(**inputs, max_new_tokens=24, do_sample=False)
+        drawn = out[0, inputs["input_ids"].shape[1] :]
+        expected = WORDS.decode(drawn, skip_special_tokens=True).strip()
+        for reader in routes:
+            engine._shares_a_row = reader is TreeReader
+            session = engine.begin(dict(inputs), Generation(max_tokens=24))
+            assert isinstance(session._reader, reader)
+            assert session.answer().text == expected, (turn, reader)
 
 
 @every_family

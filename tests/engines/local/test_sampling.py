@@ -23,7 +23,18 @@ def test_a_tiny_temperature_picks_the_most_likely(temperature: float, draw: floa
 
 def test_tokens_are_as_wide_as_their_probability() -> None:
     scores = torch.tensor([0.1, 0.6, 0.3]).log().tolist()
-    assert [picked(scores, draw, 1.0) for draw in (0.0, 0.59, 0.61, 0.89, 0.91)] == [1, 1, 2, 2, 0]
+    assert [picked(scores, draw, 1.0, top_k=2) for draw in (0.0, 0.66, 0.67)] == [1, 1, 2]
+    # The whole vocabulary stands in its own order.
+    assert [picked(scores, draw, 1.0) for draw in (0.0, 0.11, 0.69, 0.71, 0.99)] == [0, 1, 1, 2, 2]
+
+
+def test_the_whole_vocabulary_is_not_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sorting(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for name in ("topk", "sort", "argsort"):
+        monkeypatch.setattr(torch, name, sorting)
+    assert picked([5.0, 1.0, 0.0], 0.5, 1.0) == 0
 
 
 def test_only_the_k_most_likely_take_part() -> None:

@@ -157,6 +157,29 @@ def test_the_row_holds_little_more_than_one_answer() -> None:
     assert tally["peak_cache_rows"] > 3
 
 
+def test_the_counts_tell_which_route_a_prompt_took() -> None:
+    general = engine()
+    general._shares_a_row = False
+    told = []
+    for model in (engine(), general):
+        with counting() as tally:
+            searched(session(model))
+        told.append((tally["tree_prompts"], tally["batch_prompts"]))
+    assert told == [(1, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("shares_a_row", [True, False])
+def test_a_prompt_is_read_in_one_forward_as_the_model_reads_it(shares_a_row: bool) -> None:
+    """Another split into forwards gives other numbers in half precision."""
+    model = engine()
+    model._shares_a_row = shares_a_row
+    opened = session(model)
+    with counting() as tally:
+        opened.prefill("")
+        opened.propose(2, replace(SAMPLING, max_sentence_tokens=1))
+    assert (tally["vlm_forwards"], tally["vlm_positions"]) == (1, len(opened._prompt))
+
+
 def listening(told: list[str]) -> Watch:
     def watch(text: str) -> bool:
         told.append(text)

@@ -215,7 +215,11 @@ def test_what_a_request_costs(full: Path) -> None:
         scores = search(evaluator, SEARCH_PROMPT)[0]
         evaluator.open(POST_PROMPT).score(["As an AI assistant, I cannot."])
     assert len(scores) == sum(map(len, ROUNDS))
-    assert tally == {"reward_forwards": len(positions), "reward_positions": sum(positions)}
+    assert tally == {
+        "reward_forwards": len(positions),
+        "reward_positions": sum(positions),
+        "incremental_scores": sum(len(set(candidates)) for candidates in ROUNDS) + 2,
+    }
     assert len(positions) == len(ROUNDS) + 2
     prompts = len(chat_ids(POST_PROMPT, "")) + len(chat_ids(SEARCH_PROMPT, ""))
     assert sum(positions) < 1.5 * prompts

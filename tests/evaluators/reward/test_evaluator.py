@@ -149,7 +149,11 @@ def test_a_round_costs_its_new_tokens_in_one_forward(tokenizer: PreTrainedTokeni
         rows = [chat_ids(tokenizer, SEARCH_PROMPT, accepted + c) for c in candidates]
         with counts.counting() as tally:
             session.score(candidates)
-        assert tally == {"reward_forwards": 1, "reward_positions": new_tokens(rows, known)}
+        assert tally == {
+            "reward_forwards": 1,
+            "reward_positions": new_tokens(rows, known),
+            "incremental_scores": len(set(candidates)),
+        }
         widths |= {len(row) - shared(known, row) for row in rows}
         with counts.counting() as tally:
             session.accept(candidates[0])
@@ -196,7 +200,7 @@ def test_a_candidate_whose_tokens_shift_costs_what_it_does_not_share(
         scores = session.score(continuations)
     # Only the candidate that shifts is cut back.
     cost = len(shifts) - shared(known, shifts) + len(stays) - len(known)
-    assert tally == {"reward_forwards": 1, "reward_positions": cost}
+    assert tally == {"reward_forwards": 1, "reward_positions": cost, "incremental_scores": 2}
     expected = [plain_score(model, tokenizer, SEARCH_PROMPT, text) for text in texts]
     assert scores == pytest.approx(expected, abs=1e-6, rel=0)
 
@@ -422,7 +426,11 @@ def test_the_whole_text_is_read_where_a_cache_would_be_wrong(
     rows = [[chat_ids(tokenizer, SEARCH_PROMPT, t) for t in answers] for answers in texts]
     if family is not both_ways:
         positions = sum(len(batch) * max(map(len, batch)) for batch in rows)
-        assert tally == {"reward_forwards": len(ROUNDS), "reward_positions": positions}
+        assert tally == {
+            "reward_forwards": len(ROUNDS),
+            "reward_positions": positions,
+            "whole_text_scores": sum(len(set(answers)) for answers in texts),
+        }
 
 
 def test_a_model_that_reads_its_score_elsewhere_is_read_whole(
