@@ -363,18 +363,24 @@ def test_a_server_is_sent_the_published_picture_after_the_system_sentence() -> N
     opened.answer()
     opened.prefill(PREFIX)
     opened.propose(2, Sampling(top_k=5, temperature=1.5, max_sentence_tokens=9))
+    pictures = 0
     for body in server.bodies:
         assert body["add_special_tokens"]
         system, asked = body["messages"][:2]
         assert system == {"role": "system", "content": SYSTEM}
         sent, text = asked["content"]
         assert text == {"type": "text", "text": QUESTION}
+        assert sent["uuid"] == server.bodies[0]["messages"][1]["content"][0]["uuid"]
+        if sent["image_url"] is None:  # the server has it by now
+            continue
+        pictures += 1
         _, _, data = sent["image_url"]["url"].partition("base64,")
         square = Image.new("RGB", (90, 90), (122, 116, 104))
         square.paste(picture, (0, (90 - 41) // 2))
         wanted = square.resize((336, 336), Image.Resampling.BICUBIC)
         shown = Image.open(BytesIO(base64.b64decode(data)))
         assert np.array_equal(np.asarray(shown), np.asarray(wanted))
+    assert pictures == 1
     assert server.bodies[-1]["messages"][2] == {"role": "assistant", "content": PREFIX}
 
 
