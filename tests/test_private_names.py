@@ -55,10 +55,20 @@ RELIED_ON = {
         "eta_guard/engines/chat_model/engine.py names a model by it that has no name of its own."
         " Take the class's name instead."
     ),
+    "langchain_core.language_models.BaseChatModel._convert_input": (
+        "eta_guard/runs/calls.py looks by it at the blocks of a call before LangChain does, and"
+        " EtaGuard.evaluate takes by it what `invoke` takes. See what `invoke` now calls first."
+    ),
+    "transformers.GenerationMixin._update_model_kwargs_for_generation": (
+        "eta_guard/engines/local/after_prefill.py goes on by it where `generate` would. See what"
+        " `GenerationMixin._sample` now calls between two forwards."
+    ),
 }
 ON_OBJECTS = {
     "transformers.PreTrainedModel._from_config",
     "langchain_core.language_models.BaseChatModel._llm_type",
+    "langchain_core.language_models.BaseChatModel._convert_input",
+    "transformers.GenerationMixin._update_model_kwargs_for_generation",
 }
 """Used on an object, where no import tells."""
 

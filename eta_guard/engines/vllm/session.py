@@ -11,7 +11,7 @@ from eta_guard.engines.seeds import seed_of
 from eta_guard.engines.vllm.asking import Asking, Prompt
 from eta_guard.engines.vllm.drawing import Drawing, end_by_the_server
 from eta_guard.engines.vllm.stream import Row, Rows
-from eta_guard.errors import EngineError
+from eta_guard.errors import NoRoomError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Watch
 from eta_guard.steps import Steps, adrive, drive
 from eta_guard.text.following import Follower, sentence_end, stop_start
@@ -245,7 +245,7 @@ class VllmSession:
             return
         self._begun = max(drawn.prompt_tokens - self._prompt, 0)
         if self._room < 1 and self._sentence == 1:
-            raise EngineError(
+            raise NoRoomError(
                 f"There is no room for an answer: its beginning has {self._begun} tokens,"
                 f" max_tokens is {self._generation.max_tokens}.",
                 hint="Raise max_tokens.",
