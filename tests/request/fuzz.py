@@ -35,8 +35,8 @@ from eta_guard.request.reading import Reading
 SECONDS = 20
 """For one file; a slow machine included."""
 MEMORY = 12 * 4 * MAX_PIXELS
-"""Bytes that the process may ever hold, 3.2 GB: twelve copies of the largest picture that is accepted.
-One with transparency takes eight while it is laid over white."""
+"""Bytes that the process may ever hold, 3.2 GB: twelve copies of the largest picture that is
+accepted. One with transparency takes eight while it is laid over white."""
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, MAX_PIXELS)
 
 
