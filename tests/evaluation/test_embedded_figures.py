@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 CLOSELY = ("plain", "full")
 EACH = 100
-EACH_OTHER_METHOD = 50
+EACH_OTHER_METHOD = 30
 
 
 @pytest.fixture(scope="module")
