@@ -27,7 +27,7 @@ from tests.fakes import (
     question,
 )
 
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 """Enough for all that does not hang, on a slow machine as well."""
 
 
@@ -192,7 +192,7 @@ def test_the_time_is_that_of_the_whole_request() -> None:
     class Session(SlowSession):
         def propose(self, n: int, sampling: Sampling) -> list[Any]:
             steps.append(time.monotonic())
-            time.sleep(0.3)
+            time.sleep(0.5)
             self.proposed = [candidate(f" sentence {len(steps)}.") for _ in range(n)]
             return self.proposed
 
@@ -204,7 +204,7 @@ def test_the_time_is_that_of_the_whole_request() -> None:
     made = made.model_copy(update={"engine": Engine(hanging=Hanging())})
     reply = made.invoke([question(UNSAFE)])
     assert reply.response_metadata["eta_guard"]["decision"] == "aligned"
-    assert 1 <= len(steps) <= 4  # an endless search, 0.3 s a sentence
+    assert 1 <= len(steps) <= 4  # an endless search, 0.5 s a sentence
 
 
 def test_the_seconds_are_checked() -> None:

@@ -32,7 +32,7 @@ from tests.fakes import (
     red,
 )
 
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 """Of the policy where something hangs."""
 
 
