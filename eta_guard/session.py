@@ -127,7 +127,7 @@ class GuardSession:
                 show = self.reply.passing_on(config)
                 try:
                     self._draft = yield from ask(engine.answer_in_chunks, show)
-                except DeadlineExceededError:
+                except DeadlineExceededError:  # to the letter: what was shown stands
                     self._draft = self._as_far_as(self.reply.shown)
             else:
                 self._draft = yield from self._answer(self.reply.watch(config))
@@ -169,15 +169,14 @@ class GuardSession:
         try:
             return (yield from ask(engine.answer, follow))
         except DeadlineExceededError:
-            return self._as_far_as(seen)
+            return self._as_far_as(self.generation.settled(self.generation.cut(seen)).strip())
 
     def _as_far_as(self, text: str) -> Completion:
         """An answer for whose end there was no time; raises again where there is nothing of it."""
         if not text.strip():
             raise DeadlineExceededError
         self.cut_short = True
-        generation = self.generation
-        return Completion(generation.settled(generation.cut(text)).strip(), "length")
+        return Completion(text, "length")
 
     def begin_draft(self) -> Steps[bool]:
         """Has the plain answer drawn alongside the candidates, if the engine can do that."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk
+from pydantic import Field
 
+from eta_guard.engines.chat_model.engine import ChatModelEngine
 from eta_guard.guard import EtaGuard
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Finding, Sampling, Watch
 from eta_guard.state import Verdict
+from tests.chat_fakes import FakeChat
 from tests.fakes import (
     DRAFT,
     SAFE,
@@ -211,3 +216,45 @@ def test_the_seconds_are_checked() -> None:
     for wrong in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="timeout"):
             GuardPolicy(timeout=wrong)
+
+
+class HangingChat(FakeChat):
+    """A provider's model whose stream stops within a sentence, after a space."""
+
+    over: Any = Field(default_factory=threading.Event)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for piece in ("The ", "answer "):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece, id="run-1"))
+        self.over.wait(60)
+
+
+@pytest.mark.parametrize("form", ["stream", "astream"])
+async def test_chunks_that_were_shown_are_the_answer_and_stand_there_once(form: str) -> None:
+    model = HangingChat()
+    made = EtaGuard(
+        engine=ChatModelEngine(model),
+        image_evaluator=FakeImages(),
+        response_evaluator=FakeResponses(),
+        policy=GuardPolicy(timeout=TIMEOUT),
+    )
+    messages = [question(SAFE)]
+    try:
+        if form == "stream":
+            chunks = await asyncio.to_thread(lambda: list(made.stream(messages)))
+        else:
+            chunks = [chunk async for chunk in made.astream(messages)]
+    finally:
+        model.over.set()
+    assert "".join(chunk.text for chunk in chunks).strip() == "The answer"
+    verdict = Verdict.model_validate(chunks[-1].response_metadata["eta_guard"])
+    assert (verdict.decision, verdict.reason) == (
+        "passed",
+        f"cut short by the timeout of {TIMEOUT:g} s",
+    )
