@@ -181,7 +181,7 @@ def measure(
     return {
         **summary(pairs),
         "graph_overhead": overhead,
-        "own_work_at_1000_tokens": own,
+        "own_work_by_tokens": own,
         "provider": provider,
         "options": bench.options(n, s, pairs[0]),
         "compiled": compiled,
