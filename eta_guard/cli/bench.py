@@ -221,6 +221,8 @@ def _notes(result: dict[str, Any]) -> str:
     overhead, provider = result["graph_overhead"], result["provider"]
     short, long = result["own_work_by_tokens"].values()
     same = "the same text" if result["same_text"] else "DIFFERENT texts"
+    if result["draws_alike"] is not None:
+        same += f" (the guard went on from the other's draws, {result['draws_alike']:.1%} its own)"
     return (
         f"Both sides ended with {same}. A safe request takes {result['overhead_safe']:.2f} of the"
         f" time that it takes without a guard, a flagged one {result['of_unguarded']:.2f}. The"
