@@ -98,8 +98,11 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def providers() -> Shown:
-    return Shown()  # a process has one of each for good
+def providers() -> Iterator[Shown]:
+    gc.collect()
+    gc.freeze()  # what stands now need not be gone through again before every test
+    yield Shown()  # a process has one of each for good
+    gc.unfreeze()
 
 
 @pytest.fixture
