@@ -71,6 +71,10 @@ class LocalReader:
         """Texts that are read as control tokens."""
         return self._prompts.control_tokens
 
+    def plain(self, text: str) -> str:
+        """A text, marked where it spells out a control token: see ``LiteralText``."""
+        return self._prompts.literal(text)
+
     def begin(self, stem: Asked) -> Chain:
         """What is kept of questions that begin like the one about the accepted text alone."""
         return Chain(stem)

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from eta_guard.errors import EvaluationError, UnsupportedModelError
-from eta_guard.text.plain_text import PlainText, special_tokens
+from eta_guard.text.literal_text import LiteralText
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -41,7 +41,6 @@ class ChatTokens:
             )
         self._tokenizer: Any = tokenizer
         self._lock = Lock()
-        self._plain = PlainText(special_tokens(tokenizer))
         text_config: Any = config.get_text_config()
         self.pad_id: int | None = getattr(text_config, "pad_token_id", None)
         positions = getattr(text_config, "max_position_embeddings", None)
@@ -58,12 +57,13 @@ class ChatTokens:
             EvaluationError: The chat is longer than the model's context; cut, it would be
                 another answer's score.
         """
+        literal = LiteralText(self._tokenizer)
         chat = [
-            {"role": "user", "content": self._plain(prompt)},
-            {"role": "assistant", "content": self._plain(answer)},
+            {"role": "user", "content": literal(prompt)},
+            {"role": "assistant", "content": literal(answer)},
         ]
         with self._lock:
-            encoded = self._tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)
+            encoded = literal.tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)
         ids: list[int] = list(encoded["input_ids"])
         while len(ids) > 1 and ids[-1] == self.pad_id:
             ids.pop()
