@@ -1,11 +1,12 @@
 """Has a tokenizer read a text to the letter, also where it spells out control tokens.
 
 A tokenizer turns ``<|eot_id|>`` inside a text into the control token: an answer could so end its
-own turn and write the next one into the reward model's chat, or end CLIP's caption. ``transformers``
-can split such tokens (``split_special_tokens``), but in a whole text alone, where a chat template's
-own have to stay. So each is marked here, within its letters, before the template is filled in, by
-two characters that Unicode keeps from ever meaning anything; and the text is read by a copy of the
-tokenizer that drops them once control tokens have been looked for. What it reads is the text.
+own turn and write the next one into the reward model's chat, or end CLIP's caption. The tokenizers
+of ``transformers`` can split such words (``split_special_tokens``), but in a whole prompt alone,
+where a chat template's own have to stay. So each is marked here, within its letters, before the
+template is filled in, by two characters that Unicode keeps from ever meaning anything; and the
+prompt is read by a copy of the tokenizer that drops them once control tokens have been looked for.
+What it reads is the text.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ def _copy(tokenizer: Any, known: _Words) -> Any:
     return copied
 
 
-def _reads_as_text(reading: Tokenizer, backend: Tokenizer, known: _Words, unknown: int | None) -> bool:
+def _reads_as_text(
+    reading: Tokenizer, backend: Tokenizer, known: _Words, unknown: int | None
+) -> bool:
     """Whether marked words are text to a copy, and all others what they were."""
     words = [word for word in known.words if len(word.strip()) > 1]
     # What a vocabulary does not hold is read as one of them.

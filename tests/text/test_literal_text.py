@@ -40,7 +40,6 @@ def lower_casing() -> Any:
     )
 
 
-
 def llama_2(folder: Path) -> Any:
     llava_1_5.write(folder)
     return AutoTokenizer.from_pretrained(folder)
