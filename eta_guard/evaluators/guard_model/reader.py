@@ -20,6 +20,10 @@ class Reader(Protocol):
         """A user's text, as a question is to have it so that it is read to the letter."""
         ...
 
+    def holds(self, asked: Asked) -> bool:
+        """Whether a question fits the model's context; True where that is not known."""
+        ...
+
     def begin(self, stem: Asked) -> Any:
         """What it keeps of questions that begin alike; None if it keeps nothing."""
         ...

@@ -75,6 +75,11 @@ class LocalReader:
         """A text, marked where it spells out a control token: see ``LiteralText``."""
         return self._prompts.literal(text)
 
+    def holds(self, asked: Asked) -> bool:
+        """Whether a question fits the model's context."""
+        longest = self._running.longest
+        return longest is None or int(lengths(self._prompts.inputs([asked]))[0]) <= longest
+
     def begin(self, stem: Asked) -> Chain:
         """What is kept of questions that begin like the one about the accepted text alone."""
         return Chain(stem)

@@ -49,6 +49,10 @@ class RemoteReader:
         """The text as it is."""
         return text
 
+    def holds(self, asked: Asked) -> bool:
+        """Not known here: what does not fit, the server refuses, and it is unscored."""
+        return True
+
     def begin(self, stem: Asked) -> None:
         """The server's own prefix cache keeps what questions begin with."""
 

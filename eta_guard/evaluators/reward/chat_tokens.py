@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from eta_guard import counts
 from eta_guard.errors import EvaluationError, UnsupportedModelError
 from eta_guard.text.literal_text import LiteralText
+from eta_guard.text.windows import windows
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -57,6 +61,32 @@ class ChatTokens:
             EvaluationError: The chat is longer than the model's context; cut, it would be
                 another answer's score.
         """
+        ids = self._ids(prompt, answer)
+        if len(ids) > self._longest:
+            raise EvaluationError(
+                f"The chat to score is {len(ids)} tokens long; the reward model holds"
+                f" {self._longest}.",
+                hint="Take a reward model with a longer context.",
+            )
+        return ids
+
+    def windows(self, prompt: str, answer: str) -> list[list[int]]:
+        """The ids of the chat; of one that the model does not hold, with a part of the answer each.
+
+        Returns:
+            One row as ``ids`` has it, or one for each of the parts, which overlap by half.
+
+        Raises:
+            EvaluationError: The prompt alone leaves no room.
+        """
+        whole = self._ids(prompt, answer)
+        if len(whole) <= self._longest:
+            return [whole]
+        parts = windows(answer, lambda part: len(self._ids(prompt, part)) <= self._longest)
+        counts.add("reward_windows", len(parts))
+        return [self._ids(prompt, part) for part in parts]
+
+    def _ids(self, prompt: str, answer: str) -> list[int]:
         literal = LiteralText(self._tokenizer)
         chat = [
             {"role": "user", "content": literal(prompt)},
@@ -67,12 +97,6 @@ class ChatTokens:
         ids: list[int] = list(encoded["input_ids"])
         while len(ids) > 1 and ids[-1] == self.pad_id:
             ids.pop()
-        if len(ids) > self._longest:
-            raise EvaluationError(
-                f"The chat to score is {len(ids)} tokens long; the reward model holds"
-                f" {self._longest}.",
-                hint="Lower max_tokens, or take a reward model with a longer context.",
-            )
         return ids
 
     def prompt_ids(self, prompt: str) -> tuple[list[int], int]:
@@ -86,3 +110,8 @@ def common_prefix(left: list[int], right: list[int]) -> int:
     """How many ids two sequences begin with alike."""
     shortest = min(len(left), len(right))
     return next((i for i in range(shortest) if left[i] != right[i]), shortest)
+
+
+def lowest(scores: Sequence[float]) -> float:
+    """The worst reward; NaN where one of them is no number."""
+    return min(scores) if all(map(math.isfinite, scores)) else math.nan
