@@ -64,8 +64,9 @@ def _as_text(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     shown = all(letter.isprintable() or letter in "\n\r\t" for letter in told)
-    words = sum(letter.isalpha() or letter == " " for letter in told)
-    return told if shown and len(told) > 3 and words >= 0.7 * len(told) else None
+    words = sum(letter.isalpha() or letter == " " for letter in told) >= 0.7 * len(told)
+    codes = told.isascii() and len(told) >= 12
+    return told if shown and len(told) > 3 and (words or codes) else None
 
 
 def _base64(found: re.Match[str]) -> str | None:
@@ -151,7 +152,7 @@ def _turned(line: str, turn: Callable[[str], str]) -> str:
     """The line turned, where that makes English of it."""
     before, after = _common(line), _common(shown := turn(line))
     words = len(re.findall(r"[A-Za-z]+", line))
-    return shown if after >= 2 and after > 2 * before and 5 * after >= words else line
+    return shown if after >= 2 and after > 2 * before and 6 * after >= words else line
 
 
 def _common(line: str) -> int:

@@ -111,7 +111,8 @@ def _spelled(text: str) -> str:
 def _is_figured(word: str) -> bool:
     letters = sum(letter.isalpha() for letter in word)
     only = all(letter.isalpha() or letter in "013457@$" for letter in word)
-    return only and letters < len(word) <= 2 * letters and (word.isupper() or word[1:].islower())
+    one_case = word in (word.lower(), word.upper(), word.capitalize())
+    return only and one_case and letters < len(word) <= 2 * letters
 
 
 def _told_by_tags(found: re.Match[str]) -> str:

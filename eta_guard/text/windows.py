@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from eta_guard.errors import EvaluationError
 
+_SENTENCES, _WORDS = re.compile(r"[.!?。！？]\s+|\n+"), re.compile(r"\s+")
 _FEWEST = 8
 """Characters of a part that still says something."""
 
@@ -13,8 +15,9 @@ _FEWEST = 8
 def windows(text: str, fits: Callable[[str], bool]) -> list[str]:
     """Parts of a text from its beginning to its end, as few as may be.
 
-    Each begins in the middle of the one before, between two words where there are some: what is no
-    longer than half a part stands in one of them whole.
+    Each begins in the middle of the one before, and begins and ends between two sentences where
+    there are some, or else between two words: what is no longer than about half a part stands in
+    one of them whole.
 
     Args:
         text: Of any length.
@@ -37,14 +40,17 @@ def windows(text: str, fits: Callable[[str], bool]) -> list[str]:
                     "The model that evaluates holds no part of the answer beside the question.",
                     hint="Take one with a longer context, or ask shorter questions.",
                 )
-            end = _between_words(text, start + width // 2, start + width)
+            end = _cut(text, start + width // 2, start + width)
         found.append(text[start:end])
         if end == len(text):
             return found
-        start, width = _between_words(text, start + 1, (start + end) // 2), (end - start) * 5 // 4
+        start, width = _cut(text, (3 * start + end) // 4, (start + end) // 2), (end - start) * 5 // 4
 
 
-def _between_words(text: str, first: int, last: int) -> int:
-    """The last place up to ``last`` at which no word is cut; ``last`` where there is none."""
-    at = max(text.rfind(" ", first, last), text.rfind("\n", first, last))
-    return at if at > 0 else last
+def _cut(text: str, first: int, last: int) -> int:
+    """The last place from ``first`` to ``last`` at which no sentence is cut, or no word."""
+    part = text[first:last]
+    for between in (_SENTENCES, _WORDS):
+        if ends := [found.end() for found in between.finditer(part)]:
+            return first + ends[-1]
+    return last

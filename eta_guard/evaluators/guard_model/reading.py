@@ -130,7 +130,7 @@ class LocalReader:
         fits = [longest is None or width <= longest for width in widths]
         if not all(fits):
             logger.warning(
-                "A question of %d tokens is longer than the guard model's context of %s: unscored.",
+                "A question of %d tokens is longer than the guard model's context of %s.",
                 max(widths),
                 longest,
             )
