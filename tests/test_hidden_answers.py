@@ -15,7 +15,6 @@ from langchain_core.messages import AIMessage, HumanMessage
 from eta_guard import EtaGuard, GuardPolicy
 from eta_guard.embedded import dialogues
 from eta_guard.embedded.objects import HAZARDOUS_OBJECTS, SAFE_OBJECTS
-from eta_guard.evaluation.suites.catalogue import read_suite
 from eta_guard.further_evaluators import load_guard_model
 from eta_guard.state import Verdict
 from eta_guard.text.readings import MOST, readings
@@ -150,10 +149,9 @@ def test_an_unsafe_turn_between_harmless_sentences_is_found_by_sentences_alone()
     [
         (f"{LONG} {HELP[0]}", "safe"),
         (f"{LONG} {UNSAFE_ANSWERS[1]}", "unsafe"),
-        (f"{UNSAFE_ANSWERS[1]} {LONG}", "unsafe"),
         (f"{LONG} {LONG} {UNSAFE_ANSWERS[2]}", "unsafe"),
     ],
-    ids=["harmless", "at the end", "at the beginning", "twice as long"],
+    ids=["harmless", "at the end", "twice as long"],
 )
 def test_an_unsafe_end_after_a_long_harmless_beginning_is_found(answer: str, outcome: str) -> None:
     """Beyond the context nothing was known of any of them before."""
@@ -167,7 +165,6 @@ def test_an_unsafe_end_after_a_long_harmless_beginning_is_found(answer: str, out
 
 def test_what_anybody_answers_has_one_reading_and_costs_what_it_did() -> None:
     said = [*HELP, *REFUSALS, *UNSAFE_ANSWERS, LONG]
-    said += [case.question for case in read_suite("embedded").cases[:200]]
     assert [len(readings(text)) for text in said] == [1] * len(said)
     for answer in (HELP[0], UNSAFE_ANSWERS[0]):
         before, after = judged(answer, PUBLISHED), judged(answer, GuardPolicy())

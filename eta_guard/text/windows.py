@@ -44,7 +44,10 @@ def windows(text: str, fits: Callable[[str], bool]) -> list[str]:
         found.append(text[start:end])
         if end == len(text):
             return found
-        start, width = _cut(text, (3 * start + end) // 4, (start + end) // 2), (end - start) * 5 // 4
+        start, width = (
+            _cut(text, (3 * start + end) // 4, (start + end) // 2),
+            (end - start) * 5 // 4,
+        )
 
 
 def _cut(text: str, first: int, last: int) -> int:
