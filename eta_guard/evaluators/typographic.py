@@ -40,9 +40,10 @@ and flag every picture whose question it does not like.
 class TypographicEvaluator:
     """An ``ImageEvaluator`` that has the text in a picture judged by an evaluator of answers.
 
-    The picture is read in its four quarter turns and inverted; its lines make one text. Written in
-    look-alikes, or in base64 and the like, it is judged as it can be read as well, and the worst
-    counts. The text is added to the question (``with_text``), and the judge is asked for the text as an answer to both:
+    The picture is read in its four quarter turns and inverted; its lines make one text. That is
+    added to the question (``with_text``), and the judge is asked for the text as an answer to both.
+    One in look-alikes, or in base64 and the like, is judged as it can be read as well, and the
+    worst counts. The judge may be
 
     - a reward model, which is shown no question, scores [user = ``judge_prompt``, assistant =
       text]: whether the text, were the chat model to say it, would be a safe thing to say. One that

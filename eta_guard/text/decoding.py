@@ -12,6 +12,7 @@ import codecs
 import html
 import re
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import unquote
 
 Undo = Callable[[re.Match[str]], str | None]
@@ -40,7 +41,7 @@ def decoded(text: str) -> tuple[str, list[str]]:
     """
     names = []
     for name, pattern, undo in _WAYS:
-        shown = pattern.sub(lambda found, undo=undo: _undone(found, undo), text)
+        shown = pattern.sub(partial(_undone, undo), text)
         if shown != text:
             text = shown
             names.append(name)
@@ -52,7 +53,7 @@ def decoded(text: str) -> tuple[str, list[str]]:
     return text, names
 
 
-def _undone(found: re.Match[str], undo: Undo) -> str:
+def _undone(undo: Undo, found: re.Match[str]) -> str:
     told = undo(found)
     return found[0] if told is None or len(told) > len(found[0]) else told
 

@@ -247,10 +247,8 @@ def test_what_is_only_evaluated_is_a_request_as_well(
 ) -> None:
     guard = canary_rig().guard()
     given = [question(UNSAFE), AIMessage("canary of an answer")]
-    if form == "evaluate":
-        verdict = guard.evaluate(given)
-    else:
-        verdict = asyncio.run(guard.aevaluate(given))
+    ask = guard.evaluate if form == "evaluate" else lambda it: asyncio.run(guard.aevaluate(it))
+    verdict: Any = ask(given)
     (request,), (node,) = shown.named(REQUEST), shown.named("eta_guard.evaluate")
     assert node.parent is not None
     assert request.context is not None

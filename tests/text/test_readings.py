@@ -22,9 +22,10 @@ def names(text: str) -> list[str]:
 
 
 ORDINARY = [
-    "\u201cIt\u2019s fine\u201d \u2014 he said\u2026 25 \u00b0C, \u00bd cup, x\u00b2 + y\u00b2, \u2122",
-    "na\u00efve Stra\u00dfe",
-    "\u2764\ufe0f \U0001f468\u200d\U0001f469\u200d\U0001f467 1\ufe0f\u20e3 and \u03b1, \u03b2, 5 \u00b5m",
+    "\u201cIt\u2019s fine\u201d \u2014 he said\u2026 25 \u00b0C, \u00bd cup, x\u00b2 + y\u00b2",
+    "na\u00efve Stra\u00dfe \u2122",
+    "\u2764\ufe0f \U0001f468\u200d\U0001f469\u200d\U0001f467 1\ufe0f\u20e3",
+    "\u03b1, \u03b2 and 5 \u00b5m",
     "Это обычный русский текст о чашке, а не о чём-то другом.",
     "これは普通の文章です。１，２！",
     "你好，世界！这是一个句子。",
@@ -114,7 +115,17 @@ def test_what_is_wrapped_too_often_is_no_guess() -> None:
 
 
 UNITS = ["a", "A1", "aa ", "%61", "\\x61", "&#97;", "a2l0", '"+"', "01000001 ", "=", "<b>", "k."]
-UNITS += ["k i ", "abcdefgh\n", "the ", "h0w ", "\u200b", "\u202e", "\U000e0061", "\ufe01", "e\u0336"]
+UNITS += [
+    "k i ",
+    "abcdefgh\n",
+    "the ",
+    "h0w ",
+    "\u200b",
+    "\u202e",
+    "\U000e0061",
+    "\ufe01",
+    "e\u0336",
+]
 
 
 @pytest.mark.parametrize("unit", UNITS)

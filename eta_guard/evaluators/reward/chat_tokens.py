@@ -43,8 +43,8 @@ class ChatTokens:
                 "The reward model's tokenizer has no chat template.",
                 hint="Set tokenizer.chat_template to the one the model was trained with.",
             )
-        self._tokenizer: Any = tokenizer
         self._lock = Lock()
+        self._literal = LiteralText(tokenizer)
         text_config: Any = config.get_text_config()
         self.pad_id: int | None = getattr(text_config, "pad_token_id", None)
         positions = getattr(text_config, "max_position_embeddings", None)
@@ -87,13 +87,11 @@ class ChatTokens:
         return [self._ids(prompt, part) for part in parts]
 
     def _ids(self, prompt: str, answer: str) -> list[int]:
-        literal = LiteralText(self._tokenizer)
-        chat = [
-            {"role": "user", "content": literal(prompt)},
-            {"role": "assistant", "content": literal(answer)},
-        ]
+        prompt, answer = self._literal(prompt), self._literal(answer)
+        chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        reader = self._literal.reader(prompt + answer)
         with self._lock:
-            encoded = literal.tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)
+            encoded = reader.apply_chat_template(chat, tokenize=True, return_dict=True)
         ids: list[int] = list(encoded["input_ids"])
         while len(ids) > 1 and ids[-1] == self.pad_id:
             ids.pop()
