@@ -47,6 +47,8 @@ class AnswerEvaluations:
         """The text that is evaluated with whatever comes after it."""
         self._sessions: dict[str, ResponseSession] = {}
         self._read: dict[str, str] = {}
+        self._passed: dict[str, set[str]] = {}
+        """By evaluator the further readings that were safe: as an answer grows, most come again."""
 
     def evaluate(self, texts: Sequence[str]) -> Steps[CombinedEvaluation]:
         """Evaluates ``accepted + text`` for each text: all must be safe for the whole to be.
@@ -95,13 +97,17 @@ class AnswerEvaluations:
         session = yield from self._session(evaluator)
         found = yield from _evaluated(session, limit, texts, ["" for _ in texts])
         each = [(found_one, session, text) for found_one, text in zip(found, texts, strict=True)]
-        further = self._further(texts)
+        passed = self._passed.setdefault(evaluator.name, set())
+        further = [one for one in self._further(texts) if one.text not in passed]
         if further:
             counts.add_evaluations(evaluator.name, len(further))
             # A reading is of the whole answer: what was accepted of it may read otherwise, too.
             afresh = yield from self._opened(evaluator)
             names, read = [one.name for one in further], [one.text for one in further]
             found = yield from _evaluated(afresh, limit, read, names)
+            passed.update(
+                text for one, text in zip(found, read, strict=True) if one.outcome == "safe"
+            )
             each += [(found_one, afresh, text) for found_one, text in zip(found, read, strict=True)]
         worst, session, text = max(each, key=lambda one: one[0].unsafety)
         return (yield from self._categorized(evaluator, session, worst, text))

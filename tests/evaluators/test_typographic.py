@@ -168,9 +168,7 @@ def test_a_threshold_of_pictures_never_stands_in_for_the_judge_s() -> None:
     assert TypographicEvaluator(judge=reward, reader=Reader({}), threshold=0.06).threshold == 0.06
 
 
-@pytest.mark.parametrize(
-    "says", ["B\u200bAD", "\uff22\uff21\uff24", "Do QkFEIHdvcmRzIGhlcmU= now"]
-)
+@pytest.mark.parametrize("says", ["B\u200bAD", "\uff22\uff21\uff24", "Do QkFEIHdvcmRzIGhlcmU= now"])
 def test_what_a_picture_says_in_disguise_is_judged_as_it_can_be_read(says: str) -> None:
     judge = Judge()
     evaluator = TypographicEvaluator(judge=judge, reader=Reader({RED: [says], GREEN: ["A cup"]}))

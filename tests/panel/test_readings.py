@@ -9,7 +9,10 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from eta_guard import GuardPolicy
+from eta_guard.panel.answers import AnswerEvaluations
 from eta_guard.protocols import Candidate
+from eta_guard.request.conversation import read_conversation
+from eta_guard.steps import drive
 from tests.fakes import (
     UNSAFE,
     FakeEngine,
@@ -145,3 +148,16 @@ def test_evaluate_reads_in_the_same_ways() -> None:
     assert verdict.flagged
     assert verdict.response is not None
     assert verdict.response.reading == "base64"
+
+
+def test_a_growing_answer_is_asked_about_each_sentence_once() -> None:
+    made = rig("", policy=ALONE)
+    conversation = read_conversation([HumanMessage("What is it?")])
+    answer = AnswerEvaluations([made.responses], conversation, ALONE)
+    for sentence in ("It is red.", " It is a cup.", " It is full."):
+        assert drive(answer.evaluate([sentence])).outcome == "safe"
+        answer.accept(sentence)
+    scored = [text for _, text in made.responses.scored]
+    assert [scored.count(text) for text in ("It is a cup.", "It is full.")] == [1, 1]
+    assert len(scored) == 3 + 3
+    assert drive(answer.evaluate([f" Now {BAD}."])).reading == ""
