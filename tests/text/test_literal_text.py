@@ -31,7 +31,8 @@ def lower_casing() -> Any:
     fresh = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     fresh.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     fresh.add_special_tokens([AddedToken("<|stop|>", normalized=True)])
-    return PreTrainedTokenizerFast(
+    made: Any = PreTrainedTokenizerFast
+    return made(
         tokenizer_object=fresh,
         eos_token="<|end|>",
         bos_token="<|bos|>",
@@ -123,9 +124,8 @@ def test_a_tokenizer_whose_model_takes_words_whole_has_them_broken_up() -> None:
     backend = Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.add_special_tokens(["</s>", "<unk>"])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="</s>", unk_token="<unk>"
-    )
+    made: Any = PreTrainedTokenizerFast
+    tokenizer = made(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>")
     literal = LiteralText(tokenizer)
     assert literal("a</s>b") == "a< /s>b"
     assert literal.tokenizer is tokenizer
@@ -150,7 +150,8 @@ def conversation(text: str) -> Any:
 
 @pytest.mark.parametrize("word", ["<image>", "<|end|>", "<|assistant|>", "<s>"])
 def test_the_chat_model_is_shown_the_users_own_words(word: str) -> None:
-    processor = AutoProcessor.from_pretrained(embedded.path("chat"))
+    loader: Any = AutoProcessor
+    processor = loader.from_pretrained(embedded.path("chat"))
     read = processor.tokenizer
     text = f"What does {word} mean?"
     shown = model_inputs(processor, conversation(text))["input_ids"][0].tolist()
@@ -161,8 +162,8 @@ def test_the_chat_model_is_shown_the_users_own_words(word: str) -> None:
 
 
 def test_the_reward_model_is_shown_the_answer_as_it_is() -> None:
-    tokenizer = llama3_tokenizer()
-    config = type("Config", (), {"get_text_config": lambda self: None})()
+    tokenizer: Any = llama3_tokenizer()
+    config: Any = type("Config", (), {"get_text_config": lambda self: None})()
     chat = ChatTokens(tokenizer, config)
     answer = "Write <|eot_id|>, or <|EOT_ID|>."
     shown = chat.ids("Is it safe?", answer)

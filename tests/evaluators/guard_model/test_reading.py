@@ -181,9 +181,12 @@ def test_a_text_beyond_the_context_is_read_in_windows_and_the_worst_counts(times
     long, question = f"{COLD_TEXT} " * 300 + HOT_TEXT, f"{QUESTION} " * times
     asked: list[str] = []
     honest = reader.scores
-    reader.scores = lambda several, chain=None: (
-        asked.extend(reader._prompts.text(one) for one in several) or honest(several, chain)
-    )
+
+    def scores(several: Any, chain: Any = None) -> Any:
+        asked.extend(reader._prompts.text(one) for one in several)
+        return honest(several, chain)
+
+    reader.scores = scores
     with counting() as tally:
         (score,) = made.open("", question).score([long])
     assert tally["guard_windows"] > 1

@@ -589,7 +589,7 @@ def test_the_windows_of_an_answer_see_all_of_it_and_overlap(
     chat = evaluator_of(llama(tokenizer, max_position_embeddings=64), tokenizer)._chat
     words = [f"word{number}" for number in range(60)]
     rows = chat.windows("x", " ".join(words))
-    seen = [set(tokenizer.decode(ids, skip_special_tokens=True).split()) for ids in rows]
+    seen = [set(str(tokenizer.decode(ids, skip_special_tokens=True)).split()) for ids in rows]
     for one, other in pairwise(words):
         assert any({one, other} <= part for part in seen), (one, other)
     assert all(left & right for left, right in pairwise(seen))
