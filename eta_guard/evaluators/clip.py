@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from eta_guard import counts
 from eta_guard.errors import ModelLoadError
 from eta_guard.evaluators.bounded_cache import BoundedCache
+from eta_guard.evaluators.clip_text import literal_tokenizer
 from eta_guard.evaluators.pixel_hash import pixel_hash
 from eta_guard.loading import (
     hub_answers,
@@ -30,7 +31,6 @@ from eta_guard.loading import (
     weights_fingerprint,
 )
 from eta_guard.protocols import Direction, Finding
-from eta_guard.text.plain_text import PlainText
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -74,13 +74,12 @@ class ClipImageEvaluator:
         self._model = cast("Any", model)
         self._model.eval()
         self._preprocess = preprocess
-        self._tokenizer = tokenizer
         self._fingerprint = fingerprint
         self.name = name
         self.cost = parameters(model)
         self._images: BoundedCache[bytes, Tensor] = BoundedCache(kept_images)
         self._texts: BoundedCache[str, Tensor] = BoundedCache(kept_texts)
-        self._plain = PlainText(_special_tokens(tokenizer))
+        self._tokenize = literal_tokenizer(tokenizer)
         # The tokenizers set their truncation on a shared object while they work.
         self._tokenizing = Lock()
         # The layer that meets the pixels: in half precision, norms and embeddings may stay float32.
@@ -204,7 +203,7 @@ class ClipImageEvaluator:
     def _encode_texts(self, texts: list[str]) -> Tensor:
         counts.add("clip_text_encodes", len(texts))
         with self._tokenizing:
-            ids = self._tokenizer([self._plain(text) for text in texts])
+            ids = self._tokenize(texts)
         return _unit(self._model.encode_text(ids.to(self._device)))
 
 
@@ -263,15 +262,6 @@ def _embeddings(
 def _unit(embeddings: Tensor) -> Tensor:
     """Rows of length 1 in float32 on the CPU, whatever the model's dtype."""
     return nn.functional.normalize(embeddings.float(), dim=-1).cpu()
-
-
-def _special_tokens(tokenizer: object) -> list[str]:
-    """The texts that open_clip's own tokenizer, or the transformers one in it, takes as control."""
-    inner = getattr(tokenizer, "tokenizer", None)
-    if inner is not None:
-        return list(inner.all_special_tokens)
-    decoder: dict[int, str] = getattr(tokenizer, "decoder", {})
-    return [decoder[i] for i in getattr(tokenizer, "all_special_ids", ()) if i in decoder]
 
 
 def _source(name: str, pretrained: str) -> tuple[str, str | None]:

@@ -98,7 +98,7 @@ def test_the_caches_are_bounded(directory: Path) -> None:
     evaluator = ClipImageEvaluator(
         loaded._model,
         loaded._preprocess,
-        loaded._tokenizer,
+        open_clip.get_tokenizer(f"local-dir:{directory}"),
         fingerprint="x",
         kept_images=2,
         kept_texts=2,
@@ -114,9 +114,12 @@ def test_the_caches_are_bounded(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", LONG])
-def test_a_text_keeps_its_end_token(evaluator: ClipImageEvaluator, text: str) -> None:
-    tokenizer: Any = evaluator._tokenizer
-    ids = tokenizer([text])
+def test_a_text_keeps_its_end_token(
+    evaluator: ClipImageEvaluator, directory: Path, text: str
+) -> None:
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{directory}")
+    ids = evaluator._tokenize([text])
+    assert torch.equal(ids, tokenizer([text]))
     assert ids.shape == (1, CLIP_CONTEXT)
     assert int(ids.max()) == tokenizer.tokenizer.eos_token_id
     assert math.isfinite(evaluator.similarity([picture(1)], [text])[0][0])
