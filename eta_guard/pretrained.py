@@ -58,7 +58,8 @@ class Parts(Evaluators):
 def panel_of(parts: Evaluators, policy: GuardPolicy) -> Panel:
     """The evaluators among the parts, checked."""
     likeness = parts.get("likeness")
-    return Panel.of(parts["image_evaluator"], parts["response_evaluator"], likeness, policy)
+    looking, reading = parts["image_evaluator"], parts["response_evaluator"]
+    return Panel.of(looking, reading, likeness, policy, parts.get("engine"))
 
 
 def load_parts(
