@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from eta_guard.engines.local.engine import LocalEngine
+    from eta_guard.evaluators.clip import ClipImageEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +147,13 @@ def load_evaluators(
     return cast(Evaluators, _load(loaders, names, lambda what: None))
 
 
+def load_clip_evaluator(
+    assembly: str = "embedded", *, clip: str | Path | None = None, device: str | None = None
+) -> ClipImageEvaluator:
+    """Loads the CLIP of an assembly alone; arguments and errors are those of ``load_parts``."""
+    return _clip(_names(assembly, clip=clip)["clip"], device)
+
+
 _Loaders = dict[str, tuple[str, Callable[[], Any]]]
 """Part → the model's role in the assembly, and what loads it."""
 
@@ -244,7 +252,7 @@ def _show_as_published(engine: LocalEngine) -> None:
     )
 
 
-def _clip(name: str, device: str | None) -> ImageEvaluator:
+def _clip(name: str, device: str | None) -> ClipImageEvaluator:
     from eta_guard.evaluators.clip import ClipImageEvaluator
 
     if Path(name).is_dir() or name.startswith(("hf-hub:", "local-dir:", "/", "~", ".")):
