@@ -21,8 +21,14 @@ from .test_clip import picture
 
 THRESHOLD = GuardPolicy().image_threshold
 LOOKING = Views(DEFAULT_VIEWS, (64,))
-SAFE = [case.image for case in embedded.cases("held_out", hazardous=0, safe=3, text_only=0)]
-HAZARDS = [case.image for case in embedded.cases("held_out", hazardous=20, safe=0, text_only=0)]
+
+
+def drawn(hazardous: int, safe: int) -> list[Image.Image]:
+    cases = embedded.cases("held_out", hazardous=hazardous, safe=safe, text_only=0)
+    return [case.image for case in cases if case.image is not None]
+
+
+SAFE, HAZARDS = drawn(0, 3), drawn(20, 0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,7 @@ def clip(shared: ClipImageEvaluator) -> ClipImageEvaluator:
 
 def hidden(name: str) -> list[Image.Image]:
     rng = Random(name)
-    return [HIDINGS[name](one, SAFE, rng) for one in HAZARDS if one is not None]
+    return [HIDINGS[name](one, SAFE, rng) for one in HAZARDS]
 
 
 def test_the_shipped_offsets_are_of_the_shipped_weights(clip: ClipImageEvaluator) -> None:
@@ -80,11 +86,8 @@ def test_what_the_published_view_missed_is_flagged(
 
 
 def test_the_panel_of_a_mosaic_is_where_the_hazard_lies(clip: ClipImageEvaluator) -> None:
-    hazard = HAZARDS[0]
-    assert hazard is not None
     mosaic = Image.new("RGB", (384, 384))
-    for place, tile in enumerate([*SAFE, hazard]):
-        assert tile is not None
+    for place, tile in enumerate([*SAFE, HAZARDS[0]]):
         mosaic.paste(tile, (place % 2 * 192, place // 2 * 192))
     (found,) = clip.evaluate_views([mosaic], SAFETY_PROMPT, LOOKING)
     assert found.view == "panels"
@@ -125,7 +128,7 @@ def test_views_are_encoded_in_two_batches_and_kept(
 
 
 def test_at_its_own_size_the_chat_model_sees_what_clip_does(clip: ClipImageEvaluator) -> None:
-    def encodes(*sides: int) -> int:
+    def encodes(*sides: int) -> float:
         with counting() as tally:
             clip.evaluate_views([picture(5, (96, 96))], SAFETY_PROMPT, Views(VIEW_NAMES, sides))
         return tally.get("clip_image_encodes", 0)
