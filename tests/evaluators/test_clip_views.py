@@ -10,6 +10,7 @@ from PIL import Image
 
 from eta_guard import embedded
 from eta_guard.counts import counting
+from eta_guard.evaluation.views.fit import MORE_ALARMS
 from eta_guard.evaluation.views.hidden import HIDINGS
 from eta_guard.evaluators.clip import ClipImageEvaluator
 from eta_guard.policy import GuardPolicy
@@ -157,3 +158,29 @@ def test_views_without_offsets_are_left_out_and_logged_once(
     with caplog.at_level(logging.WARNING):
         shared.evaluate_views(turned, "another safety prompt", Views(("whole", "mirrored")))
     assert "mirrored" in caplog.text
+
+
+@pytest.mark.slow
+def test_false_alarms_and_encodes_keep_to_the_fit_on_pictures_it_never_saw(
+    clip: ClipImageEvaluator,
+) -> None:
+    """Of a split that nothing was fitted on, within three standard errors."""
+    twins = [
+        embedded.twin(case).image
+        for case in embedded.cases("held_out", hazardous=100, safe=0, text_only=0)
+    ]
+    hard = [pair.twin.image for pair in embedded.hard_pairs("held_out", count=100)]
+    usual = drawn(0, 100)
+    safe = [one for one in (*usual, *twins, *hard) if one is not None]
+    before = clip.evaluate(safe, SAFETY_PROMPT)
+    after = clip.evaluate_views(safe, SAFETY_PROMPT, LOOKING)
+    more = sum(
+        one.score < THRESHOLD <= other.score for one, other in zip(before, after, strict=True)
+    )
+    assert more <= MORE_ALARMS * len(safe) + 3 * (MORE_ALARMS * len(safe)) ** 0.5
+    encodes = [len(clip.every_view([one], SAFETY_PROMPT, LOOKING.names)[0]) for one in usual]
+    spent = sum(
+        1 if found.score < clip.offsets.clear else looked  # type: ignore[union-attr]
+        for found, looked in zip(before, encodes, strict=False)
+    )
+    assert spent <= 2.3 * len(usual)
