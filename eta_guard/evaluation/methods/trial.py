@@ -128,6 +128,7 @@ class Trial:
                     [pictures[0].pixels],
                     self.conversation.question,
                     self.asking_all,
+                    self.panel.sides,
                 )
             )
             seconds = time.perf_counter() - begun
