@@ -39,7 +39,5 @@ class BenchEngine(LocalEngine):
             device=self._models.device,
         )
 
-    def _forced(
-        self, generation: Generation, *, rows: int, first: int = 0, **place: Any
-    ) -> LogitsProcessor:
-        return self.forced.processor(generation, rows=range(first, first + rows), **place)
+    def _forced(self, generation: Generation, *, rows: int, **place: Any) -> LogitsProcessor:
+        return self.forced.processor(generation, rows=range(rows), **place)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 PART_SIZE = 2
-"""How many candidates are asked for at once where the first that is good enough is kept."""
+"""How many candidates are asked for at once where the first that is good enough is kept.
+
+One at a time would draw the fewest, in more requests, each waited for by itself.
+"""
 
 
 def seed_of(seed: int, sentence: int, candidate: int = 0) -> int:

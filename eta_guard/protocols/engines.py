@@ -195,7 +195,9 @@ class AnswersInChunks(Protocol):
 class ProposesInParts(Protocol):
     """What an ``EngineSession`` also has if it can draw a sentence's candidates a few at a time.
 
-    It is asked so where the first that is good enough is kept (``accept_above`` of the policy).
+    It is asked so where the first that is good enough is kept (``accept_above`` of the policy). An
+    engine in whose steps further candidates take no time is better without it: all of them take as
+    many steps as the longest, and parts one after the other take more.
     """
 
     @property

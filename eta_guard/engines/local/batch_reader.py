@@ -33,7 +33,7 @@ class BatchReader:
         self._running, self._inputs = running, inputs
         self._read: ModelState | None = None
         self._answer = ModelState()
-        self._drawn: list[tuple[ModelState, int]] = []  # a row each
+        self._drawn = ModelState()
         self._aside: Callable[[ModelState], list[list[int]]] | None = None
         self._length = 0
 
@@ -72,25 +72,21 @@ class BatchReader:
         limit: int,
         sampler: LogitsProcessor | None,
         ends: RowEnds,
-        beside: bool = False,
     ) -> list[list[int]]:
         """Draws continuations of prompt and answer so far; see ``TreeReader.draw``."""
         self._length = len(ids)
-        state = self._answer.forked(rows)
-        before = self._drawn if beside else []
-        self._drawn = [*before, *((state, row) for row in range(rows))]
-        return self._draw(state, ids, rows, limit, sampler, ends)
+        self._drawn = self._answer.forked(rows)
+        return self._draw(self._drawn, ids, rows, limit, sampler, ends)
 
     def keep(self, row: int, tokens: int) -> None:
-        """Keeps a row of what was drawn last where the cache can be cut to it exactly.
+        """Keeps a row of the last draw where the cache can be cut to it exactly.
 
         Where it cannot, the cache stays as it was before the draw, and the accepted sentence is
         read again at the head of the next one.
         """
         unread = 1
-        state, place = self._drawn[row]
-        self._answer = state.kept(place, self._length + tokens - unread) or self._answer
-        self._drawn = []
+        self._answer = self._drawn.kept(row, self._length + tokens - unread) or self._answer
+        self._drawn = ModelState()
 
     def _draw(
         self,
@@ -112,8 +108,7 @@ class BatchReader:
             logits_processor=LogitsProcessorList([sampler] if sampler else []),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
-        drawn_before = (other for other, _ in self._drawn)
-        held = held_positions((self._read, self._answer, state, *drawn_before))
+        held = held_positions((self._read, self._answer, state))
         counts.add("peak_cache_rows", held / out.shape[1])
         drawn: list[list[int]] = out[:, len(ids) :].tolist()
         return drawn

@@ -19,9 +19,7 @@ PLAIN_ANSWER = 0
 """Stands in place of a sentence's number in the draws of an answer without a search."""
 
 
-def uniforms(
-    seed: int, sentence: int, candidates: int, steps: int, *, first: int = 0
-) -> torch.Tensor:
+def uniforms(seed: int, sentence: int, candidates: int, steps: int) -> torch.Tensor:
     """Uniform numbers in [0, 1) for one sentence.
 
     Args:
@@ -29,13 +27,11 @@ def uniforms(
         sentence: Number of the sentence from 1, or ``PLAIN_ANSWER``.
         candidates: Rows.
         steps: Columns; a longer table begins with the shorter one.
-        first: Number of the candidate in the first row.
 
     Returns:
         float64 tensor [candidates, steps] on the CPU.
     """
-    numbers = range(first, first + candidates)
-    rows = [np.random.default_rng([seed, sentence, row]).random(steps) for row in numbers]
+    rows = [np.random.default_rng([seed, sentence, row]).random(steps) for row in range(candidates)]
     return torch.from_numpy(np.stack(rows))
 
 
@@ -90,7 +86,6 @@ class Sampler(Protocol):
         steps: int,
         start: int,
         sampling: Sampling | None,
-        first: int = 0,
     ) -> LogitsProcessor | None:
         """Returns what leaves the drawn token alone; None draws greedily.
 
@@ -101,7 +96,6 @@ class Sampler(Protocol):
             steps: Most tokens that will be drawn.
             start: Length of the ids at which the first one is drawn.
             sampling: The search's settings; None outside a search.
-            first: Number of the first candidate.
         """
         ...
 
@@ -114,12 +108,11 @@ def sampler(
     steps: int,
     start: int,
     sampling: Sampling | None,
-    first: int = 0,
 ) -> LogitsProcessor | None:
     """Draws by ``uniforms``; see ``Sampler``."""
     temperature = sampling.temperature if sampling else generation.temperature
     if temperature == 0:
         return None
-    draws = uniforms(generation.seed, sentence, rows, steps, first=first)
+    draws = uniforms(generation.seed, sentence, rows, steps)
     top_k = sampling.top_k if sampling else None
     return InverseTransform(draws, start=start, temperature=temperature, top_k=top_k)

@@ -103,24 +103,17 @@ class LocalSession:
 
     def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
         """Draws ``n`` next sentences as one batch."""
-        return self.propose_part(range(n), n, sampling)
-
-    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
-        """Draws some of them as one batch, beside the others of the sentence."""
         self._require_prefill()
-        if not part.start:
-            self._proposed = []
         room = self._room(self._before)
         limit = min(room, sampling.max_sentence_tokens * BYTES_OF_A_CHARACTER)
-        drawn = self._draw(self._before, part, limit=limit, sampling=sampling)
-        self._proposed += drawn
+        self._proposed = self._draw(self._before, n, limit=limit, sampling=sampling)
         return [
             Candidate(
                 end.text,
                 tuple(ids),
                 end.finish_reason or ("length" if len(ids) >= room else None),
             )
-            for end, ids in drawn
+            for end, ids in self._proposed
         ]
 
     def accept(self, index: int) -> None:
@@ -135,7 +128,7 @@ class LocalSession:
         """Continues the accepted text to its end."""
         self._require_prefill()
         before = self._before
-        ((end, _),) = self._draw(before, range(1), limit=self._room(before))
+        ((end, _),) = self._draw(before, 1, limit=self._room(before))
         decode = self._running.decode
         begun = self._prefix + decode(before)[len(decode(self._prefix_ids)) :]
         text = self._generation.cut(begun + end.text)
@@ -179,32 +172,24 @@ class LocalSession:
         return room
 
     def _draw(
-        self, before: list[int], part: range, *, limit: int, sampling: Sampling | None = None
+        self, before: list[int], rows: int, *, limit: int, sampling: Sampling | None = None
     ) -> list[tuple[RowEnd, list[int]]]:
-        """Draws continuations of what is ``before``, by number: how each ended, and its ids.
+        """Draws ``rows`` continuations of what is ``before``: how each ended, and its ids.
 
         With ``sampling`` they are sentences of the search; without, they go to the answer's end.
         """
         at_sentences, most = sampling is not None, None
         if sampling and sampling.max_sentence_tokens < limit:  # otherwise the budget cuts
             most = sampling.max_sentence_tokens
-        rows, beside = len(part), part.start > 0
         ends = self._ends(before, rows, at_sentences=at_sentences, most=most)
-        sampler = self._sampler(before, rows, limit, sampling, first=part.start)
+        sampler = self._sampler(before, rows, limit, sampling)
         ids = self._prompt + before
-        drawn = self._reader.draw(
-            ids, rows, limit=limit, sampler=sampler, ends=ends, beside=beside
-        )
+        drawn = self._reader.draw(ids, rows, limit=limit, sampler=sampler, ends=ends)
         spent = len(before) + limit >= self._generation.max_tokens
         return self._found(ends, drawn, final=spent or sampling is None)
 
     def _sampler(
-        self,
-        before: list[int],
-        rows: int,
-        limit: int,
-        sampling: Sampling | None,
-        first: int = 0,
+        self, before: list[int], rows: int, limit: int, sampling: Sampling | None
     ) -> LogitsProcessor | None:
         return self._running.sampler(
             self._generation,
@@ -213,7 +198,6 @@ class LocalSession:
             steps=limit,
             start=len(self._prompt) + len(before),
             sampling=sampling,
-            first=first,
         )
 
     def _ends(

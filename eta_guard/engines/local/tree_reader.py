@@ -79,7 +79,7 @@ class TreeReader:
         self._running, self._inputs = running, inputs
         self._read: Tree | None = None
         self._answer = Branch()
-        self._rows: list[Branch] = []
+        self._drawing: Drawing | None = None
         self._aside: Drawing | None = None
 
     @property
@@ -91,7 +91,7 @@ class TreeReader:
 
     def restart(self) -> None:
         """Begins the answer anew, after the prompt alone."""
-        self._answer, self._rows = self._tree.prompt.fork(), []
+        self._answer, self._drawing = self._tree.prompt.fork(), None
         self._keep()
 
     def begin_aside(
@@ -121,7 +121,6 @@ class TreeReader:
         limit: int,
         sampler: LogitsProcessor | None,
         ends: RowEnds,
-        beside: bool = False,
     ) -> list[list[int]]:
         """Draws continuations of prompt and answer so far, as one batch.
 
@@ -131,7 +130,6 @@ class TreeReader:
             limit: Most tokens of each.
             sampler: Draws them; greedily without it.
             ends: Says where each row ends.
-            beside: The rows of the last draw stay, and any of all may be kept.
 
         Returns:
             The ids drawn in each row, up to the longest row's end.
@@ -145,23 +143,22 @@ class TreeReader:
             if unread:
                 self._tree.read(answer, unread)
                 self._running.between_steps()
-            drawing = self._prepared(answer, ids, rows, limit, sampler, ends)
-            self._rows = [*self._rows, *drawing.rows] if beside else drawing.rows
-            self._run(drawing, self._aside)
-        return drawing.drawn
+            self._drawing = self._prepared(answer, ids, rows, limit, sampler, ends)
+            self._run(self._drawing, self._aside)
+        return self._drawing.drawn
 
     def keep(self, row: int, tokens: int) -> None:
-        """Keeps one row of what was drawn last, and of that the first ``tokens``."""
-        assert self._rows, "draw() comes first"
-        branch, read = self._rows[row], len(self._answer.columns) + tokens
+        """Keeps one row of the last draw, and of that the first ``tokens``."""
+        assert self._drawing is not None, "draw() comes first"
+        branch, read = self._drawing.rows[row], len(self._answer.columns) + tokens
         if len(branch.columns) > read:  # what comes after them is not known any more
             branch = Branch(branch.columns[:read])
-        self._answer, self._rows = branch, []
+        self._answer, self._drawing = branch, None
         self._keep()
 
     def _keep(self) -> None:
-        aside = self._aside.rows if self._aside else []
-        self._tree.keep([self._answer, *self._rows, *aside])
+        drawn = [one for one in (self._drawing, self._aside) if one]
+        self._tree.keep([self._answer, *(row for one in drawn for row in one.rows)])
 
     def _prepared(
         self,
