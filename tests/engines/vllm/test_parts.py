@@ -83,9 +83,8 @@ async def test_the_server_draws_less_synchronously_and_asynchronously() -> None:
     (text, full), (same, early) = await answered(), await answered(accept_above=(0.5, 0.5))
     # All of them are as good: the first is the best.
     assert same == text
-    sentences = len(full.rounds) - 1  # in the last one nothing is left to say
-    assert [len(record.candidates) for record in full.rounds[:sentences]] == [5] * sentences
-    assert [len(record.candidates) for record in early.rounds[:sentences]] == [2] * sentences
-    # Five words a candidate, and the one that shows its end where another sentence follows.
+    assert [len(record.candidates) for record in full.rounds] == [5, 5, 5, 5]
+    assert [len(record.candidates) for record in early.rounds] == [2, 2, 2, 2]
+    # Five words a candidate and what shows its end; the last ones are an end alone.
     saved = full.counts["output_tokens"] - early.counts["output_tokens"]
-    assert saved == (5 - 2) * (sentences * 6 - 1)
+    assert saved == (5 - 2) * (3 * 6 + 1)
