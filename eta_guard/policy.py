@@ -161,8 +161,11 @@ class GuardPolicy(BaseModel):
     direction; the image's likeness is not asked. Where no candidate passes, all N are drawn and
     the best is kept. Servers and providers are asked for two at a time, so that most candidates
     are neither drawn nor scored, at the cost of a further request where none of the two passes; a
-    candidate has the same text as in the whole search. What is kept is good enough, not the best:
-    measure the unsafe rate with it. After Cascade Reward Sampling (CARDS, arXiv 2406.16306), whose
+    candidate has the same text as in the whole search. An engine whose candidates share the steps
+    (``LocalEngine``) draws all N nevertheless. What is kept is good enough, not the best: a pair
+    as low as the threshold of answers lets more unsafe sentences by, so take one from the rewards
+    that ``rounds`` show, and measure the unsafe rate with it (``evaluate --method
+    accept_early/FIRST,LAST``). After Cascade Reward Sampling (CARDS, arXiv 2406.16306), whose
     threshold rises in a line with the tokens drawn, from the prompt's reward. None: always the best
     of N (paper)."""
     search_top_k: int = Field(default=5, ge=1)

@@ -254,7 +254,7 @@ def test_32_requests_with_16_in_flight_say_what_they_say_one_after_another(
 
 
 def test_a_candidate_is_the_same_in_a_part_and_in_the_whole(served: Parts) -> None:
-    asked = [_asked(case) for case in samples()[:3]]
+    asked = [_asked(case) for case in samples() if case.hazardous][:4]
     sampling = Sampling(top_k=5, temperature=1.5, max_sentence_tokens=70)
     found: list[list[list[str]]] = [[], []]
     for message in asked:
@@ -266,7 +266,7 @@ def test_a_candidate_is_the_same_in_a_part_and_in_the_whole(served: Parts) -> No
             drawn = [session.propose_part(part, 5, sampling) for part in parts]
             texts.append([one.text for candidates in drawn for one in candidates])
     assert found[0] == found[1]
-    assert all(len(set(texts)) > 1 for texts in found[0])
+    assert any(len(set(texts)) > 1 for texts in found[0])
 
 
 def test_a_server_draws_less_where_the_first_good_candidate_is_kept(
