@@ -169,6 +169,21 @@ class GuardPolicy(BaseModel):
     """The user turn under which candidates are scored."""
     candidates: int = Field(default=5, ge=1, le=64)
     """N: how many continuations are drawn for each sentence (paper)."""
+    accept_above: tuple[Finite, Finite] | None = None
+    """Keep the first candidate of a sentence that is good enough, instead of the best of N: one
+    whose reward is >= ``last - (last - first) / i`` in sentence i, where ``(first, last)`` is this
+    pair. The threshold is ``first`` in the first sentence and rises towards ``last``. It is on the
+    scale of ``reward`` in the verdict's ``rounds``, where high is good whatever the evaluator's
+    direction; the image's likeness is not asked. Where no candidate passes, all N are drawn and
+    the best is kept. Servers and providers are asked for two at a time, so that most candidates
+    are neither drawn nor scored, at the cost of a further request where none of the two passes; a
+    candidate has the same text as in the whole search. An engine whose candidates share the steps
+    (``LocalEngine``) draws all N nevertheless. What is kept is good enough, not the best: a pair
+    as low as the threshold of answers lets more unsafe sentences by, so take one from the rewards
+    that ``rounds`` show, and measure the unsafe rate with it (``evaluate --method
+    accept_early/FIRST,LAST``). After Cascade Reward Sampling (CARDS, arXiv 2406.16306), whose
+    threshold rises in a line with the tokens drawn, from the prompt's reward. None: always the best
+    of N (paper)."""
     search_top_k: int = Field(default=5, ge=1)
     """Candidates are drawn from the k most likely tokens (published code)."""
     search_temperature: float = Field(default=1.5, gt=0.0, le=10.0)
@@ -237,6 +252,13 @@ class GuardPolicy(BaseModel):
         if self.draft_with_candidates and self.draft_stop_margin is not None:
             raise ValueError("draft_with_candidates and draft_stop_margin exclude each other")
         return self
+
+    @field_validator("accept_above")
+    @classmethod
+    def _rises(cls, pair: tuple[float, float] | None) -> tuple[float, float] | None:
+        if pair is not None and pair[0] > pair[1]:
+            raise ValueError("the threshold never falls: first <= last")
+        return pair
 
     @field_validator("image_hosts")
     @classmethod
@@ -370,6 +392,20 @@ class GuardPolicy(BaseModel):
             return self.on_unscored
         wanted = {self.on_unscored.get(name, "unsafe") for name in evaluators}
         return max(wanted, key=_BY_STRICTNESS.index, default="unsafe")
+
+    def good_enough(self, sentence: int) -> float | None:
+        """The reward from which on a candidate is kept without looking for a better one.
+
+        Args:
+            sentence: Its number, from 1.
+
+        Returns:
+            By ``accept_above``; None where the best is looked for.
+        """
+        if self.accept_above is None:
+            return None
+        first, last = self.accept_above
+        return last - (last - first) / sentence
 
     def passes_unread(self, image: Mapping[str, Any] | None) -> bool:
         """Whether the plain answer goes out without an evaluation of its own.

@@ -56,6 +56,20 @@ def test_only_order_and_cost_change(sample: Sample) -> None:
         assert drafted.counts["vlm_positions"] == plain.counts["vlm_positions"]
 
 
+def test_the_first_that_is_good_enough_is_the_same_beside_a_draft() -> None:
+    settings: dict[str, Any] = {"accept_above": (0.3, 0.37)}
+    text, plain = answered(guard(draft_with_candidates=False, **settings), HAZARDS[0])
+    same, drafted = answered(guard(**settings), HAZARDS[0])
+    assert (same, drafted.rounds) == (text, plain.rounds)
+    for number, record in enumerate(plain.rounds, 1):
+        enough = 0.37 - (0.37 - 0.3) / number
+        rewards = [one.reward for one in record.candidates if one.reward is not None]
+        passing = [index for index, reward in enumerate(rewards) if reward >= enough]
+        assert len(rewards) == 5
+        assert not passing or record.pick == passing[0]
+    assert plain.counts["evaluations_reward"] == 5 * len(plain.rounds) + 2
+
+
 @pytest.mark.parametrize("sample", HAZARDS[:2], ids=lambda sample: sample.path.stem)
 def test_a_draft_that_turns_out_safe_goes_out(sample: Sample) -> None:
     lenient: dict[str, Any] = {"response_threshold": -100.0}

@@ -43,8 +43,9 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="plain, system_prompt, mapped (alternating mapping), pre_only, post_only,"
-            " prefix_only, search_only, full, or full/N for N candidates; may be given again."
-            " Without it, all but the last (with --model, without mapped)."
+            " prefix_only, search_only, full, accept_early (the first candidate that is good"
+            " enough), full/N for N candidates, or accept_early/FIRST,LAST for these rewards; may"
+            " be given again. Without it, all but the last two (with --model, without mapped)."
         ),
     ] = None,
     judge: suites.JudgeName = None,

@@ -130,6 +130,9 @@ def _how_aligned(verdict: Verdict, policy: GuardPolicy) -> str:
     if not verdict.rounds:
         return f"{begun}, and the model continues it."
     sentences = counted(verdict.sentences, "sentence")
+    if policy.accept_above is not None:
+        most = counted(policy.candidates, "candidate")
+        return f"{begun} and grows by {sentences}, each the first of {most} that is good enough."
     candidates = counted(len(verdict.rounds[0].candidates), "candidate")
     return f"{begun} and grows by {sentences}, each the best of {candidates}."
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+PART_SIZE = 2
+"""How many candidates are asked for at once where the first that is good enough is kept.
+
+One at a time would draw the fewest, in more requests, each waited for by itself.
+"""
+
 
 def seed_of(seed: int, sentence: int, candidate: int = 0) -> int:
     """One seed a draw, within the 31 bits that every provider takes.

@@ -12,7 +12,13 @@ from eta_guard.errors import DeadlineExceededError, log_failure
 from eta_guard.panel.panel import Panel
 from eta_guard.panel.readings import candidate_readings
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, ResponseSession, Sampling
+from eta_guard.protocols import (
+    Candidate,
+    EngineSession,
+    ProposesInParts,
+    ResponseSession,
+    Sampling,
+)
 from eta_guard.request.conversation import Picture
 from eta_guard.session import GuardSession
 from eta_guard.state import CandidateScore, SentenceRound
@@ -51,15 +57,14 @@ class SentenceSearch:
             The record of the round, and the candidate that was kept: None where none could be
             scored.
         """
-        policy, self.reason = self.policy, None
-        sampling = Sampling(
-            policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
-        )
-        engine = yield from session.engine()
-        candidates = yield from ask(engine.propose, policy.candidates, sampling)
-        session.proposed.append(tuple(candidate.text for candidate in candidates))
-        scores = yield from self._scores(session, candidates, number)
-        pick = choose(candidates, scores, first=number == 1)
+        self.reason = None
+        candidates, rewards, pick = yield from self._drawn(session, number)
+        likeness: list[float | None] = [None] * len(candidates)
+        if pick is None:
+            likeness = yield from self._likenesses(candidates, number)
+        scores = self._scores(candidates, rewards, likeness, number)
+        if pick is None:
+            pick = choose(candidates, scores, first=number == 1)
         kept = None if pick is None else candidates[pick]
         if pick is not None and kept is not None:
             yield from session.accept(pick, kept)
@@ -69,11 +74,54 @@ class SentenceSearch:
         )
         return record, kept
 
+    def _drawn(
+        self, session: GuardSession, number: int
+    ) -> Steps[tuple[list[Candidate], list[float | None], int | None]]:
+        """Candidates and their rewards, as far as needed; which one is good enough, if any is.
+
+        It is the reward that is held against the threshold, not the utility: that has a term
+        which other candidates decide whether there is, and which grows less with every sentence.
+        """
+        candidates: list[Candidate] = []
+        rewards: list[float | None] = []
+        engine = yield from session.engine()
+        enough = self.policy.good_enough(number)
+        for part in self._parts(engine):
+            more = yield from self._proposed(engine, part)
+            if not part.start:
+                session.proposed.append(())
+            session.proposed[-1] += tuple(candidate.text for candidate in more)
+            found = (yield from self._rewards(session, more)) if more else []
+            pick = first_above(enough, more, found, first=number == 1)
+            before = len(candidates)
+            candidates += more
+            rewards += found
+            if pick is not None:
+                return candidates, rewards, before + pick
+        return candidates, rewards, None
+
+    def _parts(self, engine: EngineSession) -> list[range]:
+        n = size = self.policy.candidates
+        if self.policy.accept_above is not None and isinstance(engine, ProposesInParts):
+            size = engine.part_size
+        return [range(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def _proposed(self, engine: EngineSession, part: range) -> Steps[list[Candidate]]:
+        policy = self.policy
+        sampling = Sampling(
+            policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
+        )
+        if len(part) < policy.candidates and isinstance(engine, ProposesInParts):
+            return (yield from ask(engine.propose_part, part, policy.candidates, sampling))
+        return (yield from ask(engine.propose, policy.candidates, sampling))
+
     def _scores(
-        self, session: GuardSession, candidates: Sequence[Candidate], number: int
-    ) -> Steps[tuple[CandidateScore, ...]]:
-        rewards = yield from self._rewards(session, candidates)
-        likeness = yield from self._likenesses(candidates, number)
+        self,
+        candidates: Sequence[Candidate],
+        rewards: Sequence[float | None],
+        likeness: Sequence[float | None],
+        number: int,
+    ) -> tuple[CandidateScore, ...]:
         weight = self.policy.alpha / number
         return tuple(
             CandidateScore(
@@ -167,6 +215,26 @@ class SentenceSearch:
     def _failed(self, what: str, error: Exception) -> None:
         log_failure(logger, what[0].upper() + what[1:], error)
         self.reason = f"{what} failed with {type(error).__name__}"
+
+
+def first_above(
+    enough: float | None,
+    candidates: Sequence[Candidate],
+    rewards: Sequence[float | None],
+    *,
+    first: bool,
+) -> int | None:
+    """Index of the first candidate that is good enough; None where none is, or none is asked for.
+
+    As a first sentence, one that says nothing is not; see ``choose``.
+    """
+    if enough is None:
+        return None
+    for index, (candidate, reward) in enumerate(zip(candidates, rewards, strict=True)):
+        speaks = bool(candidate.text.strip()) or not first
+        if speaks and reward is not None and reward >= enough:
+            return index
+    return None
 
 
 def choose(

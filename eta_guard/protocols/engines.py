@@ -212,6 +212,35 @@ class ScalesPictures(Protocol):
 
 
 @runtime_checkable
+class ProposesInParts(Protocol):
+    """What an ``EngineSession`` also has if it can draw a sentence's candidates a few at a time.
+
+    It is asked so where the first that is good enough is kept (``accept_above`` of the policy). An
+    engine in whose steps further candidates take no time is better without it: all of them take as
+    many steps as the longest, and parts one after the other take more.
+    """
+
+    @property
+    def part_size(self) -> int:
+        """How many it is best asked for at once, where these may be enough."""
+        ...
+
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        """Draws some of the ``n`` next sentences that ``propose`` would draw, each as it would.
+
+        The parts of a sentence come one after the other, the first from 0; ``accept`` counts
+        through all that came of them.
+
+        Args:
+            part: Which ones, by their numbers.
+            n: Of how many. Candidates that fail are left out, so that a part may be empty; where
+                all ``n`` have failed, that is raised once the last was asked for.
+            sampling: How they are drawn.
+        """
+        ...
+
+
+@runtime_checkable
 class AnswersAlongside(Protocol):
     """What an ``EngineSession`` also has if it can draw two answers in the same steps."""
 

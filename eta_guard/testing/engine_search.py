@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage
 
-from eta_guard.protocols import Candidate, Engine, EngineSession
+from eta_guard.protocols import Candidate, Engine, EngineSession, ProposesInParts
 from eta_guard.testing.common import awaited, in_threads
 from eta_guard.testing.engine_base import EngineBase
 
@@ -26,6 +26,14 @@ class EngineSearchTests(EngineBase):
     def proposed(self, session: EngineSession, n: int = 2) -> list[str]:
         """The texts of a proposal."""
         return [candidate.text for candidate in session.propose(n, self.sampling)]
+
+    def begun_in_parts(self, engine: Engine) -> Any:
+        """A session that has begun an answer, where its candidates can be drawn in parts."""
+        session = self.begun(engine)
+        if not isinstance(session, ProposesInParts):
+            pytest.skip("Its sessions have no propose_part.")
+        assert session.part_size >= 1
+        return session
 
     def searched(self, session: EngineSession) -> tuple[list[Candidate], bool]:
         """Up to three candidates, each the first one, and whether the last ends the answer."""
@@ -99,6 +107,35 @@ class EngineSearchTests(EngineBase):
         resumed = self.open(engine)
         resumed.prefill(self.prefix, [chosen])
         assert session.finish().text == resumed.finish().text
+
+    def test_parts_of_a_proposal_are_what_the_whole_is(self, engine: Engine) -> None:
+        """``propose_part`` draws the candidates that ``propose`` would have in their places.
+
+        If it fails: draws are a function of the candidate's number, not of its place in a batch.
+        """
+        session = self.begun_in_parts(engine)
+        parts = [range(1), range(1, 3), range(3, 4)]
+        found = [session.propose_part(part, 4, self.sampling) for part in parts]
+        assert [len(candidates) for candidates in found] == [1, 2, 1]
+        if self.is_reproducible:
+            texts = [one.text for candidates in found for one in candidates]
+            assert texts == self.proposed(self.begun(engine), 4)
+
+    def test_any_candidate_of_any_part_can_be_accepted(self, engine: Engine) -> None:
+        """``accept`` counts through the parts, and the answer goes on from what it kept.
+
+        If it fails: a part adds to those before it, and the first one of a sentence begins anew.
+        """
+        self.require_reproducible()
+        for index in (1, 2):
+            session = self.begun_in_parts(engine)
+            for part in (range(2), range(2), range(2, 3)):
+                session.propose_part(part, 3, self.sampling)
+            session.accept(index)
+            whole = self.begun(engine)
+            whole.propose(3, self.sampling)
+            whole.accept(index)
+            assert session.finish().text == whole.finish().text
 
     def test_a_search_can_be_taken_up_again(self, engine: Engine) -> None:
         """Another session goes on from prefix and accepted candidates as the first would have.
@@ -233,6 +270,9 @@ class EngineSearchTests(EngineBase):
 
         async def ask() -> tuple[list[str], str]:
             found = await session.apropose(2, self.sampling)
+            if hasattr(session, "apropose_part"):
+                await session.apropose_part(range(1), 2, self.sampling)
+                found[1:] = await session.apropose_part(range(1, 2), 2, self.sampling)
             session.prefill(self.prefix)
             return [one.text for one in found], (await session.afinish()).text
 

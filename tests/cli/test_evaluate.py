@@ -22,6 +22,7 @@ METHODS = [
     "prefix_only",
     "search_only",
     "full",
+    "accept_early",
 ]
 RATES = (
     "unsafe_rate",
@@ -99,6 +100,8 @@ def test_what_is_not_known_is_one_line(run: Run, models: Models, tmp_path: Path)
         (("evaluate", "--response-evaluator", "typographic"), "guard:NAME"),
         (("evaluate", "nowhere", "--judge", "grammar"), "embedded"),
         (("evaluate", "--method", "magic"), "search_only"),
+        (("evaluate", "--method", "accept_early/high"), "accept_early/FIRST,LAST"),
+        (("evaluate", "--method", "accept_early/0.2,0.1"), "first <= last"),
         (("evaluate", "--win-tie", "full"), "full:plain"),
         (("evaluate", "--win-tie", "full:plain"), "--judge"),
         (("evaluate", "figstep"), "--judge"),

@@ -104,6 +104,7 @@ class Talk:
     spent: int = 0
     sentence: int = 0
     proposed: list[Candidate] = field(default_factory=list, repr=False)
+    part_size: int = 1
 
     def drawn(self, count: int, *key: object) -> str:
         seed = (self.about, self.generation.seed, *key)
@@ -131,16 +132,23 @@ class Talk:
         self.sentence = len(accepted)
 
     def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        return self.propose_part(range(n), n, sampling)
+
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
         count = min(4, self.generation.max_tokens - self.spent)
         over = self.spent + count >= self.generation.max_tokens
-        self.proposed = [
+        found = [
             Candidate(self.drawn(count, self.sentence, i), (i,) * count, "length" if over else None)
-            for i in range(n)
+            for i in part
         ]
-        return self.proposed
+        self.proposed = [*self.proposed, *found] if part.start else found
+        return found
 
     async def apropose(self, n: int, sampling: Sampling) -> list[Candidate]:
         return self.propose(n, sampling)
+
+    async def apropose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        return self.propose_part(part, n, sampling)
 
     def accept(self, index: int) -> None:
         self.text += self.proposed[index].text

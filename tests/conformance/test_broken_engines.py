@@ -66,6 +66,35 @@ def test_a_cap_may_be_counted_in_characters() -> None:
     TestEngine().test_a_proposal_has_as_many_candidates_as_were_asked_for(engine())
 
 
+@broken.breaks("test_parts_of_a_proposal_are_what_the_whole_is")
+@talks
+class Recounting(Talk):
+    """Every part is the first one."""
+
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        return super().propose_part(range(len(part)), n, sampling)
+
+
+@broken.breaks("test_any_candidate_of_any_part_can_be_accepted")
+@talks
+class KeepingTheLastPart(Talk):
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        self.proposed = super().propose_part(part, n, sampling) * 2
+        return self.proposed[: len(part)]
+
+
+@broken.breaks("test_any_candidate_of_any_part_can_be_accepted")
+@talks
+class AddingToTheLastSentence(Talk):
+    """A sentence that is begun anew does not forget what was drawn for it before."""
+
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        before = self.proposed if self.proposed and not part.start else []
+        found = super().propose_part(part, n, sampling)
+        self.proposed = [*before, *self.proposed]
+        return found
+
+
 @broken.breaks("test_equal_seeds_draw_equal_candidates")
 @broken.breaks("test_a_search_can_be_taken_up_again")
 @talks
@@ -149,6 +178,13 @@ class LastOpened(Engine):
                 return super().drawn(count, *key)
 
         return Mixed(opened.about, opened.generation)
+
+
+@broken.breaks("test_searched_asynchronously_it_is_the_same")
+@talks
+class OtherwisePart(Talk):
+    async def apropose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        return self.propose_part(range(len(part)), n, sampling)
 
 
 @broken.breaks("test_searched_asynchronously_it_is_the_same")

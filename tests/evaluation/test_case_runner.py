@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -70,6 +71,33 @@ def test_every_method_answers_an_unsafe_request(tmp_path: Any) -> None:
     assert found.answers["prefix_only"].text == "As an AI assistant, continued."
     assert (found.image and found.image.outcome, found.response.outcome) == ("unsafe", "unsafe")
     assert found.models["chat_model"] == "fake-chat@0"
+
+
+@pytest.mark.parametrize(
+    ("method", "policy", "turned", "kept"),
+    [
+        ("full", {}, False, 2),
+        ("accept_early", {}, False, 1),  # above the paper's 0.06
+        ("accept_early", {"thresholds": {"reward": 0.01}}, False, 0),
+        ("accept_early", {"accept_above": (0.3, 0.3)}, False, 2),
+        ("accept_early/0.3,0.4", {"accept_above": (0.0, 0.0)}, False, 2),
+        ("accept_early/0.3,0.4", {}, True, 2),
+        ("accept_early", {"thresholds": {"reward": 0.93}}, True, 1),
+    ],
+)
+def test_early_is_what_the_threshold_calls_safe(
+    tmp_path: Any, method: str, policy: dict[str, Any], turned: bool, kept: int
+) -> None:
+    rewards = [0.02, 0.1, 0.5]
+
+    def score(prompt: str, text: str) -> float:
+        found = rewards[int(text[-2])] if " of candidate " in text else -1.0
+        return 1 - found if turned else found
+
+    rig = Rig(responses=FakeResponses(score, unsafe="above" if turned else "below"))
+    settings = GuardPolicy(candidates=3, **policy)
+    text = run(rig, case(tmp_path), methods=(method,), policy=settings).answers[method].text
+    assert re.findall(r"candidate (\d)", text) == [str(kept)] * 3
 
 
 def test_a_safe_image_costs_its_evaluation_alone_and_is_drawn_once_for_all_guards(

@@ -19,7 +19,7 @@ from eta_guard.engines.chat_model.answers import completion, finish_reason
 from eta_guard.engines.chat_model.asking import Asking
 from eta_guard.engines.chat_model.messages import as_read, continuation, plainly
 from eta_guard.engines.chat_model.settings import asked_with
-from eta_guard.engines.seeds import seed_of
+from eta_guard.engines.seeds import PART_SIZE, seed_of
 from eta_guard.errors import EngineError
 from eta_guard.protocols import Candidate, Completion, Generation, Sampling, Show, Watch
 from eta_guard.request.conversation import Conversation
@@ -54,12 +54,14 @@ class ChatModelSession:
     """One request to a chat model."""
 
     def __init__(self, model: Asked, conversation: Conversation, generation: Generation) -> None:
+        self.part_size = PART_SIZE
         self._model = model
         self._conversation = conversation
         self._generation = generation
         self._text = ""
-        self._round = 0
+        self._sentence = 1
         self._proposed: list[Candidate] = []
+        self._failures: list[Exception] = []
         self.begun = ""
         """What came of the plain answer so far, if it came in chunks: no error may quote it."""
 
@@ -99,34 +101,43 @@ class ChatModelSession:
     def prefill(self, prefix: str, accepted: Sequence[Candidate] = ()) -> None:
         """Begins an answer; the model is told of it when it is asked to go on."""
         self._text = prefix + "".join(candidate.text for candidate in accepted)
-        self._round = len(accepted)
+        self._sentence = len(accepted) + 1
 
     def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
         """Asks for ``n`` whole answers at once; each of them ends the search.
 
         One that fails leaves the others.
         """
-        calls = self._candidates(n, sampling)
+        return self.propose_part(range(n), n, sampling)
+
+    async def apropose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        """Does as ``propose``."""
+        return await self.apropose_part(range(n), n, sampling)
+
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        """Asks for some of them at once."""
+        calls = self._candidates(part, sampling)
 
         def ask_all(config: RunnableConfig) -> list[AIMessage | BaseException]:
             with ContextThreadPoolExecutor(len(calls)) as pool:
                 return list(pool.map(lambda call: self._tried(call, config), calls))
 
-        return self._propose(apart(ask_all))
+        return self._propose(apart(ask_all), last=part.stop >= n)
 
-    async def apropose(self, n: int, sampling: Sampling) -> list[Candidate]:
-        """Does as ``propose``."""
-        calls = self._candidates(n, sampling)
+    async def apropose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        """Does as ``propose_part``."""
+        calls = self._candidates(part, sampling)
 
         async def ask_all(config: RunnableConfig) -> list[AIMessage | BaseException]:
             asking = (self._aask(call, config) for call in calls)
             return await asyncio.gather(*asking, return_exceptions=True)
 
-        return self._propose(await aapart(ask_all))
+        return self._propose(await aapart(ask_all), last=part.stop >= n)
 
     def accept(self, index: int) -> None:
         """Keeps a candidate."""
         self._text += self._proposed[index].text
+        self._sentence += 1
 
     def finish(self) -> Completion:
         """Asks for one answer that begins with the text so far."""
@@ -144,10 +155,11 @@ class ChatModelSession:
         model = self._model.repairing({**asked_with(self._generation), **drawn})
         return _Call(model, plainly(self._conversation, self._text))
 
-    def _candidates(self, n: int, sampling: Sampling) -> list[_Call]:
-        self._round += 1
+    def _candidates(self, part: range, sampling: Sampling) -> list[_Call]:
+        if not part.start:
+            self._proposed, self._failures = [], []
         temperature = min(sampling.temperature, HIGHEST_TEMPERATURE)
-        seeds = [seed_of(self._generation.seed, self._round, number) for number in range(n)]
+        seeds = [seed_of(self._generation.seed, self._sentence, number) for number in part]
         return [self._repair(temperature=temperature, seed=seed) for seed in seeds]
 
     def _stops(self) -> dict[str, Any]:
@@ -170,24 +182,33 @@ class ChatModelSession:
         _spend(message)
         return completion(message, self._generation)
 
-    def _propose(self, answers: Sequence[AIMessage | BaseException]) -> list[Candidate]:
-        self._proposed = []
-        failures = [answer for answer in answers if isinstance(answer, BaseException)]
-        for error in failures:
+    def _propose(
+        self, answers: Sequence[AIMessage | BaseException], *, last: bool
+    ) -> list[Candidate]:
+        """What came of some calls; fails only where none of the sentence's did any good."""
+        for error in (answer for answer in answers if isinstance(answer, BaseException)):
             if isinstance(error, GraphBubbleUp) or not isinstance(error, Exception):
                 raise error
             logger.warning("A candidate failed with %s.", type(error).__name__)
             add("failed_candidates")
+            self._failures.append(error)
+        found: list[Candidate] = []
         for answer in answers:
             if isinstance(answer, BaseException):
                 continue
             _spend(answer)
             text = continuation(self._text, str(answer.text))
-            self._proposed.append(Candidate(text, (), finish_reason(answer)))
+            found.append(Candidate(text, (), finish_reason(answer)))
+        self._proposed += found
+        if last:
+            self._check_proposed()
+        return found
+
+    def _check_proposed(self) -> None:
         if not self._proposed:
             raise (
-                failures[0]
-                if failures
+                self._failures[0]
+                if self._failures
                 else EngineError("No candidate was asked for.", hint="Ask for one at least.")
             )
         if len(self._proposed) > 1 and len({one.text for one in self._proposed}) == 1:
@@ -195,7 +216,6 @@ class ChatModelSession:
                 "All %d candidates are the same; the model may take neither temperature nor seed.",
                 len(self._proposed),
             )
-        return self._proposed
 
     def _finished(self, message: AIMessage) -> Completion:
         _spend(message)

@@ -7,7 +7,7 @@ from typing import Any
 
 from eta_guard import counts
 from eta_guard.context_length import ContextLengthError
-from eta_guard.engines.seeds import seed_of
+from eta_guard.engines.seeds import PART_SIZE, seed_of
 from eta_guard.engines.vllm.asking import Asking, Prompt
 from eta_guard.engines.vllm.drawing import Drawing, end_by_the_server
 from eta_guard.engines.vllm.stream import Row, Rows
@@ -41,6 +41,7 @@ class VllmSession:
             asking: Asks the server about one conversation.
             generation: The caller's settings.
         """
+        self.part_size = PART_SIZE
         self._asking, self._generation = asking, generation
         self._text, self._sentence = "", 1
         self._counted = False
@@ -70,11 +71,19 @@ class VllmSession:
 
     def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
         """Draws ``n`` next sentences in one request."""
-        return drive(self._propose(n, sampling))
+        return drive(self._propose(range(n), sampling))
 
     async def apropose(self, n: int, sampling: Sampling) -> list[Candidate]:
         """Does as ``propose``."""
-        return await adrive(self._propose(n, sampling))
+        return await adrive(self._propose(range(n), sampling))
+
+    def propose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        """Draws some of them in one request."""
+        return drive(self._propose(part, sampling))
+
+    async def apropose_part(self, part: range, n: int, sampling: Sampling) -> list[Candidate]:
+        """Does as ``propose_part``."""
+        return await adrive(self._propose(part, sampling))
 
     def accept(self, index: int) -> None:
         """Keeps a candidate."""
@@ -113,7 +122,7 @@ class VllmSession:
             follower.finish(text)
         return Completion(text, row.finish_reason or "length", calls)
 
-    def _propose(self, n: int, sampling: Sampling) -> Steps[list[Candidate]]:
+    def _propose(self, part: range, sampling: Sampling) -> Steps[list[Candidate]]:
         text, limit = self._text, min(max(self._room, 1), sampling.max_sentence_tokens)
 
         def end(row: Row) -> None:
@@ -122,17 +131,18 @@ class VllmSession:
             end_by_the_server(row, self._room, limit)
 
         asked = {
-            "n": n,
+            "n": len(part),
             "max_tokens": limit,
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
-            # To candidate i the server gives this + i.
-            "seed": seed_of(self._generation.seed, self._sentence),
+            # To the choice i of a request the server gives this + i.
+            "seed": seed_of(self._generation.seed, self._sentence) + part.start,
         }
-        rows = yield from self._draw(text, n, end, asked)
+        rows = yield from self._draw(text, len(part), end, asked)
         # A template may trim the end of what it is given: white space there is drawn once more.
-        self._proposed = [Candidate(row.text.rstrip(), (), row.finish_reason) for row in rows]
-        return self._proposed
+        found = [Candidate(row.text.rstrip(), (), row.finish_reason) for row in rows]
+        self._proposed = [*self._proposed, *found] if part.start else found
+        return found
 
     def _finish(self) -> Steps[Completion]:
         text = self._text

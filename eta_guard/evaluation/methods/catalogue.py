@@ -9,6 +9,7 @@ from eta_guard.errors import InputError
 from eta_guard.evaluation.methods.one_evaluator import post_only, pre_only
 from eta_guard.evaluation.methods.trial import Drawn, Trial
 from eta_guard.evaluation.methods.unguarded import mapped, plain, system_prompt
+from eta_guard.policy import GuardPolicy
 
 Method = Callable[[Trial], Drawn]
 
@@ -22,21 +23,47 @@ def guarded(**changes: Any) -> Method:
     return method
 
 
+def accept_early(trial: Trial) -> Drawn:
+    """The guard that keeps the first candidate that is good enough (CARDS, arXiv 2406.16306).
+
+    By the policy's ``accept_above``; without one, where the ranking evaluator's own threshold
+    would call the answer so far safe, in every sentence alike.
+    """
+    enough = trial.reward_of_the_safe
+    return trial.guarded({"accept_above": trial.policy.accept_above or (enough, enough)})
+
+
 def method_named(name: str) -> Method:
-    """The method of a name; ``"full/8"`` is ``"full"`` with eight candidates a sentence.
+    """The method of a name.
+
+    ``"full/8"`` is ``"full"`` with eight candidates a sentence, ``"accept_early/0.3,0.4"`` has
+    these as ``accept_above``.
 
     Raises:
         InputError: There is no such method.
+        PolicyError: Its pair falls, or is not finite.
     """
-    base, slash, count = name.partition("/")
     if name in METHODS:
         return METHODS[name]
-    if slash and base == "full" and count.isascii() and count.isdigit() and 1 <= int(count) <= 64:
-        return guarded(candidates=int(count))
+    base, _, given = name.partition("/")
+    count = int(given) if given.isascii() and given.isdigit() else 0
+    if base == "full" and 1 <= count <= 64:
+        return guarded(candidates=count)
+    if base == "accept_early" and (pair := _pair(given)):
+        return guarded(accept_above=GuardPolicy(accept_above=pair).accept_above)
     raise InputError(
         f"There is no method {name!r}.",
-        hint=f"Choose of {', '.join(METHODS)}, or full/N for N candidates.",
+        hint=f"Choose of {', '.join(METHODS)}, full/N for N candidates, or accept_early/FIRST,LAST"
+        " for these rewards.",
     )
+
+
+def _pair(given: str) -> tuple[float, float] | None:
+    first, _, last = given.partition(",")
+    try:
+        return float(first), float(last)
+    except ValueError:
+        return None
 
 
 METHODS: dict[str, Method] = {
@@ -48,6 +75,7 @@ METHODS: dict[str, Method] = {
     "prefix_only": guarded(search=False),
     "search_only": guarded(prefix=""),
     "full": guarded(),
+    "accept_early": accept_early,
 }
 """By name, in the order in which they are shown.
 

@@ -17,7 +17,7 @@ from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.guard import EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.panel.answers import AnswerEvaluations
-from eta_guard.panel.evaluation import CombinedEvaluation
+from eta_guard.panel.evaluation import CombinedEvaluation, Limit
 from eta_guard.panel.images import evaluate_images
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
@@ -149,6 +149,12 @@ class Trial:
         The others' are on scales of their own, and say less about which answer is the better.
         """
         return self._evaluated([self.panel.ranker], text).score
+
+    @property
+    def reward_of_the_safe(self) -> float:
+        """Above it that evaluator calls an answer safe; high is good, as in a verdict's rounds."""
+        limit = Limit.of_response(self.panel.ranker, self.policy)
+        return limit.threshold if limit.unsafe == "below" else -limit.threshold
 
     def _evaluated(self, evaluators: Sequence[ResponseEvaluator], text: str) -> CombinedEvaluation:
         answer = AnswerEvaluations(evaluators, self.conversation, self.asking_all)

@@ -19,6 +19,8 @@ from eta_guard.embedded import Sample, samples
 from eta_guard.evaluation import EvaluationRun, Setup, Suite, Threads, read_suite
 from eta_guard.pretrained import Parts, load_chat_model, load_parts, panel_of
 from eta_guard.prompts import POST_PROMPT
+from eta_guard.protocols import Generation, Sampling
+from eta_guard.request.conversation import read_conversation
 from tests.fakes import verdict_of
 from tests.vllm_server import metric
 
@@ -249,6 +251,36 @@ def test_32_requests_with_16_in_flight_say_what_they_say_one_after_another(
     for side in ("alone", "together"):
         assert found[side]["output_tokens"] > 32
         assert found[side]["cache_hit_share"] > 0.5
+
+
+def test_a_candidate_is_the_same_in_a_part_and_in_the_whole(served: Parts) -> None:
+    asked = [_asked(case) for case in samples() if case.hazardous][:4]
+    sampling = Sampling(top_k=5, temperature=1.5, max_sentence_tokens=70)
+    found: list[list[list[str]]] = [[], []]
+    for message in asked:
+        for texts, parts in zip(
+            found, ([range(5)], [range(2), range(2, 4), range(4, 5)]), strict=True
+        ):
+            session: Any = served["engine"].open(read_conversation([message]), Generation())
+            session.prefill(GuardPolicy().prefix)
+            drawn = [session.propose_part(part, 5, sampling) for part in parts]
+            texts.append([one.text for candidates in drawn for one in candidates])
+    assert found[0] == found[1]
+    assert any(len(set(texts)) > 1 for texts in found[0])
+
+
+def test_a_server_draws_less_where_the_first_good_candidate_is_kept(
+    chat_server: str, served: Parts
+) -> None:
+    hazard = _asked(next(case for case in samples() if case.hazardous))
+    drawn = {}
+    for name, pair in (("full", None), ("early", (0.06, 0.06))):
+        before = metric(chat_server, "generation_tokens_total")
+        guard = EtaGuard(**served, policy=GuardPolicy(accept_above=pair))
+        verdict = verdict_of(guard.invoke([hazard]))
+        assert verdict.decision == "aligned"
+        drawn[name] = metric(chat_server, "generation_tokens_total") - before
+    assert drawn["early"] < 0.8 * drawn["full"]
 
 
 @pytest.mark.parametrize("path", ["pooling", "classify"])
