@@ -59,9 +59,13 @@ class CaseRecord(_Record):
     question: str
     hazardous: bool
     kind: str
+    attack: str | None = None
+    """The attack that made the case; None where it is as the suite has it."""
     has_image: bool
     image: CombinedEvaluation | None
     """Of the image; None without one."""
+    image_before: CombinedEvaluation | None = None
+    """The same under the run's policy of before; None without one."""
     response: CombinedEvaluation
     """Of the plain answer, whether or not the guard would have asked for it."""
     answers: dict[str, Answer]
