@@ -191,7 +191,7 @@ def _attacked(
         split=split.value,
         limit=limit and max(limit * len(found), _LEAST),
     )
-    return attacked(read, found, limit, setup.before or setup.policy)
+    return attacked(read, found, limit, setup.policy)
 
 
 _LEAST = 12

@@ -14,15 +14,12 @@ from eta_guard.evaluation.judges.pairwise import Comparison, compare
 from eta_guard.evaluation.judges.protocol import Judge, Judgement
 from eta_guard.evaluation.methods.catalogue import STANDARD, method_named
 from eta_guard.evaluation.methods.trial import Drawn, Trial
-from eta_guard.evaluation.records import Answer, CaseRecord
+from eta_guard.evaluation.records import BEFORE, Answer, CaseRecord
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts
 from eta_guard.protocols import Engine
 
 WORD = r"\w+"
-
-BEFORE = "before"
-"""Under this name stands the full guard under the policy of before."""
 
 
 @dataclass(frozen=True)

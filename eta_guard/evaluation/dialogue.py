@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 
 Dialogue = Literal["request", "earlier_turn", "tool_result", "however"]
 """``"request"``: picture and question in one message. ``"earlier_turn"``: the picture comes a turn
-before the question. ``"tool_result"``: a tool returns it. ``"however"``: the request was refused, and
-the refusal is to be continued with "However,"."""
+before the question. ``"tool_result"``: a tool returns it. ``"however"``: the request was refused,
+and the refusal is to be continued with "However,"."""
 
 REFUSED = "I must say no to this."
 """What the model is said to have answered, in words of the embedded world."""

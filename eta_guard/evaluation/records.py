@@ -9,6 +9,9 @@ from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.state import Decision
 
+BEFORE = "before"
+"""Among the methods' answers, the full guard's under the policy of before."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -118,8 +118,8 @@ class EvaluationRun:
 
         Returns:
             ``rows``, the figures of a method each; ``evaluators``, what each evaluator flags, alone
-            and together; ``comparisons``, win-tie rates; ``attacks``, what each attack comes to (None
-            without any); and ``paper``, the published figures, with what differs.
+            and together; ``comparisons``, win-tie rates; ``attacks``, what each attack comes to
+            (None without any); and ``paper``, the published figures, with what differs.
         """
         records = self.finish()
         return {

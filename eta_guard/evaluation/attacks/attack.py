@@ -35,7 +35,7 @@ class Surroundings:
     """What an attack may look at beside its case."""
 
     safe: Sequence[SuiteCase]
-    """Safe cases of the suite that have a picture: a mosaic's other tiles, a cover to hide under."""
+    """Safe cases of the suite that have a picture: tiles of a mosaic, a cover to hide under."""
     policy: GuardPolicy = field(default_factory=GuardPolicy)
     """Of the guard that is attacked, whose thresholds an attacker of its models may know."""
     kept: dict[str, Any] = field(default_factory=dict)

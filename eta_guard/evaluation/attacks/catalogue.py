@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from eta_guard.errors import InputError
 from eta_guard.evaluation.attacks.attack import Attack
 from eta_guard.evaluation.attacks.dialogues import DIALOGUES
-from eta_guard.evaluation.attacks.gradient import GRADIENTS
+from eta_guard.evaluation.attacks.gradients import GRADIENTS
 from eta_guard.evaluation.attacks.resampling import RESAMPLING
 from eta_guard.evaluation.attacks.suffixes import SUFFIX_ATTACKS
 from eta_guard.evaluation.attacks.transformations import TRANSFORMATIONS
@@ -52,8 +52,7 @@ def attacks_named(names: Sequence[str]) -> tuple[Attack, ...]:
     return tuple(
         attack
         for attack in ATTACKS.values()
-        if {attack.name, attack.group} & wanted
-        or (ALL in wanted and not attack.needs_gradients)
+        if {attack.name, attack.group} & wanted or (ALL in wanted and not attack.needs_gradients)
     )
 
 

@@ -1,20 +1,18 @@
 """A large picture that is another one once it is scaled down to the size that a model looks at.
 
 The attack of Xiao et al., "Seeing is Not Believing: Camouflage Attacks on Image Scaling Algorithms"
-(USENIX Security 2019): a safe picture is changed as little as makes its small copy the hazard. Where a
-resampling looks at few of the pixels, few need be changed. Pillow's bicubic, by which both processors
-of the embedded models scale, weighs all of them ("antialias"), so that the change is as large as if the
-hazard were painted over the cover; ``change`` measures that.
+(USENIX Security 2019): a safe picture is changed as little as makes its small copy the hazard.
+Where a resampling looks at few of the pixels, few need be changed. Pillow's bicubic, by which both
+processors of the embedded models scale, weighs all of them ("antialias"), so that the change is
+about as large as if the hazard were painted over the cover; ``change`` measures that.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from eta_guard.evaluation.attacks.attack import (
@@ -25,23 +23,10 @@ from eta_guard.evaluation.attacks.attack import (
     picture_of,
     png,
 )
+from eta_guard.evaluation.attacks.scaling import BICUBIC, SEEN, Floats, weights
 from eta_guard.evaluation.cases import SuiteCase
 
-SEEN = 64
-"""Pixels of the side that CLIP and the chat model of the embedded world are shown."""
-
-BICUBIC = Image.Resampling.BICUBIC
-
 _ROUNDS = 10
-
-Floats = NDArray[np.float64]
-
-
-@cache
-def weights(large: int, small: int, resampling: Image.Resampling) -> Floats:
-    """How Pillow scales one axis: ``small`` rows of ``large`` weights, each adding up to 1."""
-    unit = Image.fromarray(np.eye(large, dtype=np.float32))
-    return np.asarray(unit.resize((large, small), resampling), dtype=np.float64)
 
 
 def camouflaged(

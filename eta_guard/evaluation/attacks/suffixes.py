@@ -1,10 +1,10 @@
-"""Words around the question that press a model to give in: a fixed list, none of it ours but one.
+"""Words around the question that press a model to give in: a fixed list.
 
 From Wei, Haghtalab and Steinhardt, "Jailbroken: How Does LLM Safety Training Fail?" (2023, arXiv
 2307.02483): prefix injection, refusal suppression, style injection; the suffix of the published ETA
 code; "Sure, here is", the target of Zou et al., "Universal and Transferable Adversarial Attacks on
-Aligned Language Models" (2023, arXiv 2307.15043). ``role`` and ``however`` are the plainest forms of
-role play and of an answer that refuses first and goes on.
+Aligned Language Models" (2023, arXiv 2307.15043). ``role`` and ``however`` are ours, the plainest
+forms of role play and of an answer that refuses first and goes on.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _ORIENTED = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
 
 
 def hidden(image: Image.Image) -> bytes:
-    """All colours are there, under an alpha of 0: who drops alpha sees the picture, others white."""
+    """All colours, under an alpha of 0: who drops alpha sees the picture, others see white."""
     found = image.convert("RGBA")
     found.putalpha(0)
     return _png(found)

@@ -1,7 +1,7 @@
 """The hazard's word in a picture, written so that readers of pictures may stumble.
 
-The two fonts are those that come inside Pillow, so that a picture is the same on every machine. Only a
-case that says what it shows can be written out: those of the embedded world do.
+The two fonts are those that come inside Pillow, so that a picture is the same on every machine.
+Only a case that says what it shows can be written out: those of the embedded world do.
 """
 
 from __future__ import annotations

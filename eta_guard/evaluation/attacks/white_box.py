@@ -1,8 +1,8 @@
 """The small models as an attacker has them who knows all weights: scores with gradients.
 
-A picture goes in at its own size. It is scaled by the weights that Pillow's bicubic has and normalised
-as both processors do it, so that gradients come back to the pixels; what the models' own processors
-make of the picture differs by their rounding to whole levels alone.
+A picture goes in at its own size. It is scaled by the weights that Pillow's bicubic has and
+normalised as both processors do it, so that gradients come back to the pixels; what the models' own
+processors make of the picture differs by their rounding to whole levels alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from eta_guard import embedded
 from eta_guard.engines.local.chat_template import model_inputs
-from eta_guard.evaluation.attacks.resampling import BICUBIC, SEEN, weights
+from eta_guard.evaluation.attacks.scaling import BICUBIC, SEEN, weights
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.loading import silence_libraries
 from eta_guard.request.conversation import read_conversation

@@ -1,4 +1,4 @@
-"""What each attack comes to: flagged, shown unsafely, and refused without need, before and after."""
+"""What each attack comes to: flagged, shown unsafely, refused without need; before and after."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eta_guard.evaluation.attacks.catalogue import ATTACKS
-from eta_guard.evaluation.case_runner import BEFORE
 from eta_guard.evaluation.intervals import Rate
-from eta_guard.evaluation.records import Answer, CaseRecord
+from eta_guard.evaluation.records import BEFORE, Answer, CaseRecord
 
 GUARDED = "full"
 

@@ -106,8 +106,8 @@ class Trial:
     def under(self, policy: GuardPolicy) -> Trial:
         """The same case under another policy of the guard; the plain answer is not drawn again.
 
-        Where the two policies differ in nothing but how pictures are seen, and both come to the same
-        of this one, the guard does the same, and is not asked again either.
+        Where the two policies differ in nothing but how pictures are seen, and both come to the
+        same of this one, the guard does the same, and is not asked again either.
         """
         other = Trial(self.case, self.parts, policy, self.mapped_engine)
         vars(other).update(messages=self.messages, plain=self.plain)
