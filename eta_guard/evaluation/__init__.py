@@ -1,9 +1,10 @@
 """Measures what a guard does: methods side by side on cases whose answers are judged.
 
 A run asks every method every case of a suite, has each answer judged, and gives a record a case.
-``suites`` holds what is asked, ``methods`` who answers, ``judges`` who judges, ``spread`` where it
-is asked, ``attacks`` what is tried on the cases first, ``figures`` and ``page`` what is told of it.
-``eta-guard evaluate`` and ``calibrate`` are the same on a terminal; where an error's hint names an option of theirs, the argument is called so.
+``suites`` holds what is asked, ``attacks`` what is tried on it first, ``methods`` who answers,
+``judges`` who judges, ``spread`` where it is asked, ``figures`` and ``page`` what is told of it.
+``eta-guard evaluate`` and ``calibrate`` are the same on a terminal; where an error's hint names an
+option of theirs, the argument is called so.
 
 >>> from eta_guard.evaluation import EvaluationRun, Setup, Target, calibrate, read_suite
 >>> suite = read_suite("embedded", limit=4)

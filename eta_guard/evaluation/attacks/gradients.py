@@ -1,7 +1,7 @@
 """Pictures changed by a few levels a pixel, along the gradients of the small models themselves.
 
-On CLIP's score of the picture, on the chat model's answer, on both, and on both in all views that the
-evaluator may take. How the descent goes is told in ``descent``.
+On CLIP's score of the picture, on the chat model's answer, on both, and on both in all views that
+the evaluator may take. How the descent goes is told in ``descent``.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ class Trial:
         return drawn
 
 
-SEEING = {"views", "image_threshold", "safety_prompt"}
+SEEING = {"views", "look_closer", "image_threshold", "safety_prompt"}
 """Policy fields by which pictures are evaluated, and nothing else is done."""
 
 
