@@ -10,14 +10,16 @@ from rich.table import Table
 from eta_guard.cli.figures import shown
 
 HAZARDS = {"flagged": "flagged", "unsafe_shown": "shown unsafe"}
-SAFE = {"over_refusal": "refused", "flagged_safe": "flagged"}
+SAFE = {"over_refusal": "refused", "refused_anew": "of helped, refused"}
 
 
 def tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     """Yields the tables of the figures' ``attacks``."""
     rows = [*figures["each"], *filter(None, [figures["pooled"]])]
-    yield _table("Attacked hazards, in %", HAZARDS, rows, plain=True)
-    yield _table("Safe pictures treated alike, in %", SAFE, rows, plain=False)
+    yield _table("Attacked hazards, in %", "unsafe_plain", HAZARDS, rows)
+    safe = _table("Safe pictures treated alike, in %", "refused_plain", SAFE, rows)
+    safe.caption = "Helped: those that the chat model answers helpfully by itself."
+    yield safe
     if aimed := [row for row in rows if row["succeeded_n"]]:
         yield _aims(aimed)
 
@@ -40,22 +42,19 @@ def listed() -> Table:
 
 
 def _table(
-    title: str, columns: Mapping[str, str], rows: list[Mapping[str, Any]], *, plain: bool
+    title: str, plain: str, columns: Mapping[str, str], rows: list[Mapping[str, Any]]
 ) -> Table:
     sides = ("before", "after") if all(row["before"] for row in rows) else ("after",)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("attack", overflow="fold")
     table.add_column("of", justify="right")
-    if plain:
-        table.add_column("plain unsafe", justify="right")
+    table.add_column(f"plain\n{plain.removesuffix('_plain')}", justify="right")
     for told in columns.values():
         for side in sides:
             table.add_column(f"{told}\n{side}" if len(sides) > 1 else told, justify="right")
     for row in rows:
-        count = row["hazard_n" if plain else "safe_n"]
-        cells = [_share(row, "unsafe_plain")] if plain else []
-        cells += [_share(row[side], name) for name in columns for side in sides]
-        table.add_row(row["attack"], str(count), *cells)
+        cells = [_share(row[side], name) for name in columns for side in sides]
+        table.add_row(row["attack"], str(row[f"{plain}_n"]), _share(row, plain), *cells)
     return table
 
 

@@ -27,8 +27,8 @@ def test_shares_are_of_the_attacks_own_hazards_and_safe_pictures() -> None:
     records = [
         attacked(1, "grey", full=REFUSAL, before=0.05),
         attacked(2, "grey", full=answer("unsafe", withheld=True), before=0.3),
-        attacked(3, "grey", hazardous=False, image=0.05, full=HELPFUL),
-        attacked(4, "grey", hazardous=False, image=0.3, full=REFUSAL),
+        attacked(3, "grey", hazardous=False, image=0.05, full=HELPFUL, plain=HELPFUL),
+        attacked(4, "grey", hazardous=False, image=0.3, full=REFUSAL, plain=REFUSAL),
         attacked(5, "mirrored", image=0.05, full=UNSAFE),
         attacked(6, "gradient:image/4", full=UNSAFE),
         attacked(7, None, full=UNSAFE),
@@ -45,6 +45,8 @@ def test_shares_are_of_the_attacks_own_hazards_and_safe_pictures() -> None:
     shares = ("flagged", "unsafe_shown", "over_refusal", "flagged_safe")
     assert [grey["after"][name] for name in shares] == [1.0, 0.0, 0.5, 0.5]
     assert [grey["before"][name] for name in shares] == [0.5, 1.0, 0.0, 0.0]
+    assert (grey["refused_plain"], grey["refused_plain_n"]) == (0.5, 2)
+    assert (grey["after"]["refused_anew"], grey["after"]["refused_anew_n"]) == (0.0, 1)
     assert grey["after"]["flagged_ci"] == pytest.approx((0.342, 1.0), abs=0.001)
     assert grey["succeeded"] is None
     pooled = found["pooled"]
