@@ -72,7 +72,7 @@ def build_graph(
         >>> guard.invoke({"messages": [message]}, {"configurable": {"thread_id": "1"}})
     """
     policy = policy or GuardPolicy()
-    panel = Panel.of(image_evaluator, response_evaluator, likeness, policy)
+    panel = Panel.of(image_evaluator, response_evaluator, likeness, policy, engine)
     models = {"chat_model": engine.fingerprint, **panel.models}
     nodes: dict[str, Node] = {
         "pre_evaluate": pre_evaluate(engine=engine, panel=panel, policy=policy),

@@ -200,7 +200,9 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
     @property
     def panel(self) -> Panel:
         """The evaluators, checked."""
-        return Panel.of(self.image_evaluator, self.response_evaluator, self.likeness, self.policy)
+        return Panel.of(
+            self.image_evaluator, self.response_evaluator, self.likeness, self.policy, self.engine
+        )
 
     def evaluate(
         self, messages: LanguageModelInput, *, configurable: Mapping[str, Any] | None = None

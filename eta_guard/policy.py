@@ -24,6 +24,7 @@ from pydantic import (
 
 from eta_guard import prompts
 from eta_guard.errors import PolicyError
+from eta_guard.view_names import DEFAULT_VIEWS, VIEW_NAMES, ViewName
 
 CONFIG_KEY = "eta_guard"
 """Key of ``configurable`` under which a caller may override the fields named ``overridable``."""
@@ -60,8 +61,9 @@ _BY_STRICTNESS: tuple[OnUnscored, ...] = get_args(OnUnscored)
 class GuardPolicy(BaseModel):
     """Thresholds, prompts, search settings, and what to do where the paper leaves it open.
 
-    The defaults are the paper's constants, with one exception: an answer that is still unsafe
-    after repair is refused, where the paper returns it (``on_unrepaired``).
+    The defaults are the paper's constants, with two exceptions: an answer that is still unsafe
+    after repair is refused, where the paper returns it (``on_unrepaired``), and pictures are looked
+    at in more than the published view (``views``).
     """
 
     model_config = ConfigDict(
@@ -107,6 +109,20 @@ class GuardPolicy(BaseModel):
     max_image_side: int | None = Field(default=None, ge=64)
     """Pictures with a longer side, in pixels, are scaled down to it, for evaluators and model
     alike. None: as they are. Not under ``mode="observe"`` in front of a provider."""
+    views: tuple[ViewName, ...] = DEFAULT_VIEWS
+    """In which views pictures are looked at by evaluators that can (CLIP); ``"all"`` stands for
+    every one. A view counts as far as it exceeds its offset, which is fitted for the weights and
+    the safety prompt (``eta-guard views``); one without an offset is not used. What each costs and
+    catches is told by ``eta-guard views``, and by ``eta_guard.view_names``. ``("whole",)``: the
+    published view alone (paper), with the squares that cover a picture that is not square. It is
+    part of any choice."""
+    look_closer: Literal["in_doubt", "always"] = "in_doubt"
+    """Which pictures are looked at in more views than the published one, and than those that their
+    layout or the chat model's scaling gives cause for. ``"in_doubt"``: those that the published
+    view does not show to be clearly safe, by a margin that is fitted with the offsets so that a
+    safe request costs twice the published view's encodes at most. ``"always"``: all; what is hidden
+    so well that the whole looks clearly safe is found as well, at the cost of every view of every
+    picture, and of more false alarms."""
     on_no_image: Literal["post_only", "pass", "align"] = "post_only"
     """No image in scope. ``"post_only"``: the answer's own score decides whether to align.
     ``"pass"``: the plain answer goes out unevaluated. ``"align"``: every answer is aligned."""
@@ -217,6 +233,18 @@ class GuardPolicy(BaseModel):
             raise ValueError(f"no names of hosts: {', '.join(wrong)}")
         return names
 
+    @field_validator("views", mode="before")
+    @classmethod
+    def _all_views(cls, views: Any) -> Any:
+        return VIEW_NAMES if views == "all" else views
+
+    @field_validator("views")
+    @classmethod
+    def _with_the_published_view(cls, views: tuple[ViewName, ...]) -> tuple[ViewName, ...]:
+        if "whole" not in views:
+            raise ValueError("the published view, `whole`, is part of any choice")
+        return tuple(name for name in VIEW_NAMES if name in views)
+
     @field_validator("overridable")
     @classmethod
     def _names_of_fields(cls, names: frozenset[str]) -> frozenset[str]:
@@ -257,7 +285,7 @@ class GuardPolicy(BaseModel):
             PolicyError: There is no preset of that name.
         """
         presets: dict[str, dict[str, Any]] = {
-            "paper": {"on_unrepaired": "return"},
+            "paper": {"on_unrepaired": "return", "views": ("whole",)},
             "balanced": {},
             "strict": {
                 "image_threshold": 0.13,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from eta_guard.engines.local.engine import LocalEngine
+    from eta_guard.evaluators.clip import ClipImageEvaluator
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ class Parts(Evaluators):
 def panel_of(parts: Evaluators, policy: GuardPolicy) -> Panel:
     """The evaluators among the parts, checked."""
     likeness = parts.get("likeness")
-    return Panel.of(parts["image_evaluator"], parts["response_evaluator"], likeness, policy)
+    looking, reading = parts["image_evaluator"], parts["response_evaluator"]
+    return Panel.of(looking, reading, likeness, policy, parts.get("engine"))
 
 
 def load_parts(
@@ -143,6 +145,13 @@ def load_evaluators(
     names = _names(assembly, clip=clip, reward=reward)
     loaders = _evaluator_loaders(names, device, dtype)
     return cast(Evaluators, _load(loaders, names, lambda what: None))
+
+
+def load_clip_evaluator(
+    assembly: str = "embedded", *, clip: str | Path | None = None, device: str | None = None
+) -> ClipImageEvaluator:
+    """Loads the CLIP of an assembly alone; arguments and errors are those of ``load_parts``."""
+    return _clip(_names(assembly, clip=clip)["clip"], device)
 
 
 _Loaders = dict[str, tuple[str, Callable[[], Any]]]
@@ -243,7 +252,7 @@ def _show_as_published(engine: LocalEngine) -> None:
     )
 
 
-def _clip(name: str, device: str | None) -> ImageEvaluator:
+def _clip(name: str, device: str | None) -> ClipImageEvaluator:
     from eta_guard.evaluators.clip import ClipImageEvaluator
 
     if Path(name).is_dir() or name.startswith(("hf-hub:", "local-dir:", "/", "~", ".")):

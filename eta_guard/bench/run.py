@@ -20,6 +20,7 @@ from eta_guard.bench.pictures import request
 from eta_guard.bench.provider import in_front_of_a_provider
 from eta_guard.bench.published import Answer, PublishedProcedure
 from eta_guard.bench.sizes import Size, find_size
+from eta_guard.bench.views import views_cost
 from eta_guard.counts import CountName, Counts, counting
 from eta_guard.loading import pick_device
 from eta_guard.request.conversation import read_conversation
@@ -183,6 +184,7 @@ def measure(
         "graph_overhead": overhead,
         "own_work_at_1000_tokens": own,
         "provider": provider,
+        "views": views_cost(bench.models.clip, bench.models.side),
         "options": bench.options(n, s, pairs[0]),
         "compiled": compiled,
         "size": name,

@@ -233,6 +233,17 @@ def _notes(result: dict[str, Any]) -> str:
         f" {provider['requests']} at once {provider['at_once_s']:.2f} s (up to"
         f" {provider['most_calls']} calls under way, {provider['most_threads']} threads); with a"
         f" photo of 12 megapixels the guard itself computes for {provider['photo_cpu_s']:.2f} s."
+        f" {_views(result['views'])}"
+    )
+
+
+def _views(told: dict[str, Any]) -> str:
+    published, doubted, every = (told[name] for name in ("published", "default_in_doubt", "all"))
+    return (
+        f"CLIP takes {published['ms']:.0f} ms for a picture's published view,"
+        f" {doubted['ms']:.0f} ms for the {doubted['encodes']} views of one in doubt and"
+        f" {every['ms']:.0f} ms for all {every['encodes']}; of a safe request it encodes"
+        f" {told['safe_request_encodes']:.2f} on average, by the embedded models' offsets."
     )
 
 

@@ -140,7 +140,8 @@ def _evaluated(what: str, evaluation: CombinedEvaluation) -> Iterator[Renderable
     """The outcome, and what each evaluator said where there are several."""
     line = Text.assemble(f"{what} ", words.outcome(evaluation))
     if len(evaluation.findings) < 2:
-        yield line.append(f": {words.against_threshold(evaluation)}")
+        shown = words.against_threshold(evaluation) + words.seen_in(evaluation)
+        yield line.append(f": {shown}")
         return
     yield line.append(f", by {evaluation.evaluator}")
     grid = Table.grid(padding=(0, 2))

@@ -57,7 +57,23 @@ def finding(evaluation: Evaluation) -> str:
     """``score 0.312 ≥ threshold 0.16 (weapon), 41 ms``: what one of several evaluators found."""
     category = f" ({evaluation.category})" if evaluation.category else ""
     took = "" if evaluation.seconds is None else f", {1000 * evaluation.seconds:.0f} ms"
-    return against_threshold(evaluation) + category + took
+    return against_threshold(evaluation) + category + seen_in(evaluation) + took
+
+
+def seen_in(evaluation: Evaluation) -> str:
+    """``, in the view turned_90``: how a picture was looked at that is not safe.
+
+    Nothing where that is the picture as it is. A part of it is told by how much of its width, from
+    the left, and of its height, from the top, it lies in.
+    """
+    if evaluation.outcome != "unsafe" or evaluation.view in (None, "whole"):
+        return ""
+    told = f", in the view {evaluation.view}"
+    for region in evaluation.regions[:1]:
+        across = f"{100 * region.left:.0f}–{100 * region.right:.0f} %"
+        down = f"{100 * region.top:.0f}–{100 * region.bottom:.0f} %"
+        told += f" (at {across} of the width, {down} of the height)"
+    return told
 
 
 def _compares_alike(score: float, threshold: float) -> Callable[[int], bool]:

@@ -20,8 +20,8 @@ from transformers import (
 
 from eta_guard import counts
 from eta_guard.errors import UnsupportedModelError
-from eta_guard.evaluators.clip import bounded_aspect, covering_views
 from eta_guard.evaluators.kept_findings import KeptFindings
+from eta_guard.evaluators.views.geometry import bounded_aspect, covering_views
 from eta_guard.loading import (
     load_weights,
     loading,

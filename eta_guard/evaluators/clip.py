@@ -5,39 +5,27 @@ It knows no prompt: it is given images and texts, and answers with cosines.
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from threading import Lock
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from PIL.Image import Image, Resampling
+from PIL.Image import Image
 from torch import Tensor, nn
 
-from eta_guard import counts
-from eta_guard.errors import ModelLoadError
-from eta_guard.evaluators.bounded_cache import BoundedCache
+from eta_guard.evaluators.clip_embeddings import ClipEmbeddings
+from eta_guard.evaluators.clip_loading import load_clip
 from eta_guard.evaluators.pixel_hash import pixel_hash
-from eta_guard.loading import (
-    hub_answers,
-    is_directory,
-    loading,
-    parameters,
-    pick_device,
-    under_its_own_name,
-    weights_fingerprint,
-)
-from eta_guard.protocols import Direction, Finding
-from eta_guard.text.plain_text import PlainText
+from eta_guard.evaluators.views.geometry import View, bounded_aspect, views_of
+from eta_guard.evaluators.views.looking import Score, Seen, look, pairs_of, published, seen
+from eta_guard.evaluators.views.offsets import FILE, ViewOffsets
+from eta_guard.loading import parameters
+from eta_guard.protocols import Direction, Finding, Views
+from eta_guard.view_names import VIEW_NAMES, ViewName
 
-K = TypeVar("K", bound=Hashable)
-T = TypeVar("T")
-
-_MAX_ASPECT = 64
-_SQUARE_WITHIN = 0.02
-"""Share of the side by which an image may be longer and its middle still be all of it."""
+logger = logging.getLogger(__name__)
 
 
 class ClipImageEvaluator:
@@ -56,7 +44,9 @@ class ClipImageEvaluator:
             token, where the published code fails on a candidate of more than 77 tokens.
         fingerprint: Names the model and its weights.
         name: Under which it stands in verdict and policy.
-        kept_images: Most image embeddings kept.
+        offsets: Of other views than the published one, fitted for these weights; without them the
+            published view alone is looked at.
+        kept_images: Most image embeddings kept, one a view.
         kept_texts: Most text embeddings kept.
     """
 
@@ -68,25 +58,18 @@ class ClipImageEvaluator:
         *,
         fingerprint: str,
         name: str = "clip",
-        kept_images: int = 256,
+        offsets: ViewOffsets | None = None,
+        kept_images: int = 1024,
         kept_texts: int = 256,
     ) -> None:
-        self._model = cast("Any", model)
-        self._model.eval()
-        self._preprocess = preprocess
-        self._tokenizer = tokenizer
+        self._embeddings = ClipEmbeddings(
+            model, preprocess, tokenizer, kept_images=kept_images, kept_texts=kept_texts
+        )
         self._fingerprint = fingerprint
         self.name = name
         self.cost = parameters(model)
-        self._images: BoundedCache[bytes, Tensor] = BoundedCache(kept_images)
-        self._texts: BoundedCache[str, Tensor] = BoundedCache(kept_texts)
-        self._plain = PlainText(_special_tokens(tokenizer))
-        # The tokenizers set their truncation on a shared object while they work.
-        self._tokenizing = Lock()
-        # The layer that meets the pixels: in half precision, norms and embeddings may stay float32.
-        layers = self._model.visual.modules()
-        weight = next(m.weight for m in layers if isinstance(m, nn.Conv2d | nn.Linear))
-        self._device, self._dtype = weight.device, weight.dtype
+        self.offsets = offsets
+        self._told: set[str] = set()
 
     @classmethod
     def from_pretrained(
@@ -96,6 +79,7 @@ class ClipImageEvaluator:
         pretrained: str = "openai",
         device: str | torch.device | None = None,
         precision: str = "fp32",
+        views: str | Path | None = None,
     ) -> Self:
         """Loads an open_clip model.
 
@@ -107,26 +91,22 @@ class ClipImageEvaluator:
             device: Where to run; without it, the first GPU or else the CPU.
             precision: open_clip's name of it: "fp32", "bf16", "fp16". Cosines are always taken
                 in float32.
+            views: The file of offsets that ``eta-guard views`` wrote for these weights; without
+                it, ``views.json`` of a directory that has one.
 
         Raises:
-            ModelLoadError: The weights are missing, unreachable or damaged.
+            ModelLoadError: The weights or the offsets are missing, unreachable or damaged.
         """
-        import open_clip
-
-        source, repository = _source(name, pretrained)
-        whole = loading("CLIP model", name.removeprefix("local-dir:"), repository=repository)
-        with whole, under_its_own_name("open_clip"):
-            _require_files(source, repository)
-            model, preprocess = open_clip.create_model_from_pretrained(
-                source,
-                pretrained=None if ":" in source else pretrained,
-                device=pick_device(device),
-                precision=precision,
-                force_quick_gelu=_quick_gelu(source, pretrained),
-            )
-            tokenizer = open_clip.get_tokenizer(source)
-        label = source.partition(":")[2] or f"{source}/{Path(pretrained).name}"
-        return cls(model, preprocess, tokenizer, fingerprint=weights_fingerprint(label, model))
+        loaded = load_clip(name, pretrained, device, precision)
+        if views is None and loaded.directory and (loaded.directory / FILE).is_file():
+            views = loaded.directory / FILE
+        return cls(
+            loaded.model,
+            loaded.preprocess,
+            loaded.tokenizer,
+            fingerprint=loaded.fingerprint,
+            offsets=None if views is None else ViewOffsets.read(Path(views)),
+        )
 
     threshold = None
     """The policy's ``image_threshold`` is on this scale."""
@@ -137,6 +117,11 @@ class ClipImageEvaluator:
         """Names the model and its weights."""
         return self._fingerprint
 
+    @property
+    def views_fingerprint(self) -> str:
+        """Names the offsets."""
+        return self.offsets.label if self.offsets else ""
+
     def evaluate(self, images: Sequence[Image], prompt: str, question: str = "") -> list[Finding]:
         """Scores each picture by max(cosine with the safety prompt, 0) (paper, equation 2).
 
@@ -146,13 +131,56 @@ class ClipImageEvaluator:
             question: Is not read.
 
         Returns:
-            Scores in [0, 1], of the view that is likest; not finite where CLIP fails.
+            Scores in [0, 1], of the published view; not finite where CLIP fails. Of a picture that
+            is not square, the squares that cover it count as well (see ``covering_views``).
         """
-        # Clipping first would turn minus infinity into the safest of scores.
-        return [
-            Finding(max(cosine, 0.0) if math.isfinite(cosine) else cosine)
-            for (cosine,) in self.similarity(images, [prompt])
-        ]
+        return self.evaluate_views(images, prompt, Views())
+
+    def evaluate_views(self, images: Sequence[Image], prompt: str, views: Views) -> list[Finding]:
+        """The same, by the likeliest of several views (see ``GuardPolicy.views``).
+
+        A view's score counts less its offset. Of pictures that the published view shows to be
+        clearly safe, nothing more is looked at, unless ``views`` asks for it.
+
+        Args:
+            images: Images of any size; other modes than RGB are converted.
+            prompt: The safety prompt.
+            views: Those that have no offset for these weights and this prompt are not used, which
+                the log says once.
+
+        Returns:
+            Scores in [0, 1], the view of each, and where in the picture it lies; not finite where
+            CLIP fails. What is not kept yet is encoded: the published views in one batch, and in
+            another those that are looked at for what these scored.
+        """
+        if views.sides is not None:  # at its own size the model sees every picture
+            own = _input_sides(self._embeddings.model)
+            views = replace(views, sides=tuple(one for one in views.sides if one not in own))
+        return look(
+            [bounded_aspect(image.convert("RGB")) for image in images],
+            views,
+            self._usable(prompt, views.names),
+            self._scorer(prompt),
+        )
+
+    def every_view(
+        self,
+        images: Sequence[Image],
+        prompt: str,
+        kinds: Sequence[ViewName] = VIEW_NAMES,
+        sides: Sequence[int] | None = None,
+    ) -> list[list[Seen]]:
+        """All views of pictures with their scores as they are: what offsets are fitted on.
+
+        Args:
+            images: Images of any size.
+            prompt: The safety prompt.
+            kinds: Which; the published view comes in any case.
+            sides: See ``Views``.
+        """
+        pictures = [bounded_aspect(image.convert("RGB")) for image in images]
+        views = [[*published(one), *views_of(one, kinds, sides)] for one in pictures]
+        return seen(pictures, views, self._scorer(prompt))
 
     def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
         """Cosine similarity of each image with each text, in [-1, 1]; not finite where CLIP fails.
@@ -162,18 +190,17 @@ class ClipImageEvaluator:
             texts: Texts of any length.
 
         Returns:
-            One row an image, one column a text; the highest over the views that cover the image
-            (see ``covering_views``). What is not kept yet is encoded, the images in one batch and
-            the texts in another.
+            One row an image, one column a text; the highest over the published view and the squares
+            that cover the image. What is not kept yet is encoded, the images in one batch and the
+            texts in another.
         """
         pictures = [bounded_aspect(image.convert("RGB")) for image in images]
-        views = [covering_views(picture) for picture in pictures]
         if not pictures or not texts:
             return [[] for _ in pictures]
-        cosines = self._cosines([view for several in views for view in several], texts)
+        views = [published(picture) for picture in pictures]
+        cosines = self._cosines(pairs_of(pictures, views), texts)
         each = torch.split_with_sizes(cosines, [len(several) for several in views])
-        best = [rows.amax(dim=0) for rows in each]
-        return [row.tolist() for row in best]
+        return [rows.amax(dim=0).tolist() for rows in each]
 
     def likeness(self, image: Image, texts: Sequence[str]) -> list[float]:
         """Cosine similarity of the image with each text, in [-1, 1]; not finite where CLIP fails.
@@ -184,141 +211,44 @@ class ClipImageEvaluator:
         """
         if not texts:
             return []
-        (row,) = self._cosines([bounded_aspect(image.convert("RGB"))], texts).tolist()
+        picture = bounded_aspect(image.convert("RGB"))
+        (row,) = self._cosines([(picture, published(picture)[0])], texts).tolist()
         return list(row)
 
-    def _cosines(self, views: list[Image], texts: Sequence[str]) -> Tensor:
-        keys = [pixel_hash(view) for view in views]
-        with torch.inference_mode():
-            left = _embeddings(keys, views, self._images, self._encode_images)
-            right = _embeddings(list(texts), list(texts), self._texts, self._encode_texts)
-            # A matrix product adds up its last columns in another order than the first ones: two
-            # candidates that read alike would not tie, and the wrong one of equals be kept.
-            return (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
+    def _cosines(self, pairs: Sequence[tuple[Image, View]], texts: Sequence[str]) -> Tensor:
+        """Of views of pictures with texts [views, texts]."""
+        hashes = {id(image): image for image, _ in pairs}
+        known = {place: pixel_hash(image) for place, image in hashes.items()}
+        keys = [_key(known[id(image)], view) for image, view in pairs]
+        return self._embeddings.cosines(keys, [view.make for _, view in pairs], texts)
 
-    def _encode_images(self, pictures: list[Image]) -> Tensor:
-        counts.add("clip_image_encodes", len(pictures))
-        pixels = torch.stack([self._preprocess(picture) for picture in pictures])
-        return _unit(self._model.encode_image(pixels.to(self._device, self._dtype)))
+    def _scorer(self, prompt: str) -> Score:
+        return lambda pairs: self._cosines(pairs, [prompt])[:, 0].tolist()
 
-    def _encode_texts(self, texts: list[str]) -> Tensor:
-        counts.add("clip_text_encodes", len(texts))
-        with self._tokenizing:
-            ids = self._tokenizer([self._plain(text) for text in texts])
-        return _unit(self._model.encode_text(ids.to(self._device)))
-
-
-def covering_views(image: Image) -> list[Image]:
-    """The image, and where it is not square the squares that cover it from end to end.
-
-    CLIP's own transform (and so the paper's scores) cuts out the middle square. What stands beside
-    it would go unseen here, while most chat models are shown it.
-
-    Args:
-        image: Any size.
-
-    Returns:
-        The image itself first; of a square image, nothing else.
-    """
-    side, long = sorted(image.size)
-    count = -(-long // side)
-    if long - side <= _SQUARE_WITHIN * side:
-        return [image]
-    starts = [round(step * (long - side) / (count - 1)) for step in range(count)]
-    wide = image.width == long
-    squares = [
-        image.crop((start, 0, start + side, side) if wide else (0, start, side, start + side))
-        for start in starts
-    ]
-    return [image, *squares]
-
-
-def bounded_aspect(image: Image) -> Image:
-    """The image, squeezed where one side is more than 64 times the other.
-
-    CLIP's transform scales the *shorter* side to its input size: a strip of 1 x 60,000 pixels
-    would become one of 336 x 20,000,000. No image that CLIP could make sense of is touched.
-    """
-    width, height = image.size
-    size = (min(width, height * _MAX_ASPECT), min(height, width * _MAX_ASPECT))
-    return image if size == image.size else image.resize(size, Resampling.BICUBIC)
-
-
-def _embeddings(
-    keys: list[K],
-    items: list[T],
-    kept: BoundedCache[K, Tensor],
-    encode: Callable[[list[T]], Tensor],
-) -> Tensor:
-    """One unit vector a key [len(keys), width], float32 on the CPU; missing ones in one batch."""
-    found = {key: kept.get(key) for key in keys}
-    missing = {key: item for key, item in zip(keys, items, strict=True) if found[key] is None}
-    if missing:
-        for key, row in zip(missing, encode(list(missing.values())), strict=True):
-            found[key] = row
-            kept.put(key, row)
-    return torch.stack([row for key in keys if (row := found[key]) is not None])
-
-
-def _unit(embeddings: Tensor) -> Tensor:
-    """Rows of length 1 in float32 on the CPU, whatever the model's dtype."""
-    return nn.functional.normalize(embeddings.float(), dim=-1).cpu()
-
-
-def _special_tokens(tokenizer: object) -> list[str]:
-    """The texts that open_clip's own tokenizer, or the transformers one in it, takes as control."""
-    inner = getattr(tokenizer, "tokenizer", None)
-    if inner is not None:
-        return list(inner.all_special_tokens)
-    decoder: dict[int, str] = getattr(tokenizer, "decoder", {})
-    return [decoder[i] for i in getattr(tokenizer, "all_special_ids", ()) if i in decoder]
-
-
-def _source(name: str, pretrained: str) -> tuple[str, str | None]:
-    """open_clip's way of naming the model, and the hub repository to download it from by hand."""
-    import open_clip
-
-    if name.startswith("local-dir:"):
-        return name, None
-    if name.startswith("hf-hub:"):
-        return name, name.removeprefix("hf-hub:")
-    if name in open_clip.list_models():
-        tag = open_clip.get_pretrained_cfg(name, pretrained)
-        return name, (tag.get("hf_hub") or "").rstrip("/") or None
-    if is_directory(name):
-        return f"local-dir:{name}", None
-    raise ModelLoadError(
-        f"{name!r} is neither an architecture of open_clip nor a directory.",
-        hint="Pass a name of open_clip.list_models(), a directory, or hf-hub:ORGANISATION/NAME.",
-    )
-
-
-def _quick_gelu(source: str, pretrained: str) -> bool:
-    """Whether the weights were trained with QuickGELU, x · sigmoid(1.702 x).
-
-    OpenAI's were, but open_clip's plain configurations ("ViT-L-14-336") compute the exact GELU
-    and only warn of the mismatch; the cosines would be off. The weights' tag knows.
-    """
-    import open_clip
-
-    return bool(open_clip.get_pretrained_cfg(source, pretrained).get("quick_gelu", False))
-
-
-def _require_files(source: str, repository: str | None) -> None:
-    """Fails early and quietly where open_clip would fail late and aloud."""
-    if source.startswith("local-dir:"):
-        directory = Path(source.removeprefix("local-dir:"))
-        if not (directory / "open_clip_config.json").is_file():
-            raise ModelLoadError(
-                f"The directory {str(directory)!r} holds no open_clip_config.json.",
-                hint="Download the weights in open_clip's layout, for the paper's CLIP with `hf"
-                " download timm/vit_large_patch14_clip_336.openai --local-dir DIR`.",
+    def _usable(self, prompt: str, names: Sequence[ViewName]) -> ViewOffsets | None:
+        """The offsets, if they are of this model and prompt; what is missing is logged once."""
+        fitted = self.offsets
+        if fitted is not None and not fitted.hold_for(self._fingerprint, prompt):
+            fitted = None
+        known = fitted.offsets if fitted else {}
+        missing = ", ".join(name for name in names if name != "whole" and name not in known)
+        if missing and missing not in self._told:
+            self._told.add(missing)
+            logger.warning(
+                "%s: pictures are not looked at in the views %s, which have no offset for these"
+                " weights and this safety prompt; `eta-guard views` fits one.",
+                self._fingerprint,
+                missing,
             )
-    elif repository and not hub_answers():
-        file = (
-            "open_clip_config.json"
-            if source.startswith("hf-hub:")
-            else "open_clip_model.safetensors"
-        )
-        if not isinstance(try_to_load_from_cache(repository, file), str):
-            raise ConnectionError("the model hub does not answer")
+        return fitted
+
+
+def _input_sides(model: Any) -> tuple[int, ...]:
+    """The sides of the pictures that a model of open_clip takes, in pixels; none where unknown."""
+    found = getattr(model.visual, "image_size", ())
+    return (found,) if isinstance(found, int) else tuple(found)
+
+
+def _key(picture: bytes, view: View) -> Hashable:
+    """Under which a view's embedding is kept; the whole picture's under its pixels alone."""
+    return picture if view.name == "whole" else (picture, view.name, view.box)

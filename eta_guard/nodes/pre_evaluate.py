@@ -47,7 +47,9 @@ def evaluate_pictures(
     """Evaluates the pictures of a request, and tells where each stood."""
     pictures = conversation.pictures
     pixels = [picture.pixels for picture in pictures]
-    found = yield from evaluate_images(panel.images, pixels, conversation.question, policy)
+    found = yield from evaluate_images(
+        panel.images, pixels, conversation.question, policy, panel.sides
+    )
     images = [
         ImageEvaluation(
             **dict(one), message=picture.message, block=picture.block, fetched=picture.fetched

@@ -79,6 +79,9 @@ class Evaluation(BaseModel):
     """The hazard, where the evaluator tells several apart."""
     regions: tuple[Region, ...] = ()
     """Where in the picture it was found."""
+    view: str | None = None
+    """The view of the picture that scored so, such as ``"turned_90"``; ``"whole"`` is the published
+    one. None of an evaluator that looks at no others."""
     seconds: float | None = None
     """How long the evaluator took, for all that it was asked at once; no part of equality."""
 
@@ -105,6 +108,7 @@ class Evaluation(BaseModel):
             evaluator=limit.evaluator,
             category=found.category,
             regions=tuple(region.in_floats() for region in found.regions),
+            view=found.view,
         )
 
     @classmethod

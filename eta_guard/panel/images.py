@@ -13,7 +13,7 @@ from eta_guard.errors import log_failure
 from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
 from eta_guard.panel.in_turn import in_turn
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import CategorizesImages, ImageEvaluator
+from eta_guard.protocols import CategorizesImages, ImageEvaluator, SeesViews, Views
 from eta_guard.steps import Steps, ask
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ def evaluate_images(
     images: Sequence[Image],
     question: str,
     policy: GuardPolicy,
+    sides: tuple[int, ...] | None = None,
 ) -> Steps[list[CombinedEvaluation]]:
     """Evaluates pictures (paper, equation 2); where an evaluator fails, none of them is safe.
 
@@ -31,7 +32,8 @@ def evaluate_images(
         evaluators: At least one.
         images: RGB.
         question: The text of the turn that is answered.
-        policy: Has the prompt that they are compared with, and the thresholds.
+        policy: Has the prompt that they are compared with, the views, and the thresholds.
+        sides: To which the chat model's processor scales pictures, where that is known.
 
     Returns:
         One evaluation a picture, in their order.
@@ -39,8 +41,10 @@ def evaluate_images(
     if not images:
         return []
 
+    views = Views(policy.views, sides, policy.look_closer == "always")
+
     def evaluate(evaluator: ImageEvaluator, numbers: list[int]) -> Steps[list[Evaluation]]:
-        return _by_one(evaluator, [images[number] for number in numbers], question, policy)
+        return _by_one(evaluator, [images[number] for number in numbers], question, policy, views)
 
     found = yield from in_turn(evaluators, evaluate, len(images), policy)
     return [CombinedEvaluation.together(of_one) for of_one in found]
@@ -56,13 +60,21 @@ def unread_image(
 
 
 def _by_one(
-    evaluator: ImageEvaluator, images: Sequence[Image], question: str, policy: GuardPolicy
+    evaluator: ImageEvaluator,
+    images: Sequence[Image],
+    question: str,
+    policy: GuardPolicy,
+    views: Views,
 ) -> Steps[list[Evaluation]]:
     limit = Limit.of_image(evaluator, policy)
     counts.add_evaluations(evaluator.name, len(images))
     begun = perf_counter()
     try:
-        findings = yield from ask(evaluator.evaluate, images, policy.safety_prompt, question)
+        prompt = policy.safety_prompt
+        if isinstance(evaluator, SeesViews):
+            findings = yield from ask(evaluator.evaluate_views, images, prompt, views)
+        else:
+            findings = yield from ask(evaluator.evaluate, images, prompt, question)
         if len(findings) != len(images):
             raise ValueError(f"{len(findings)} scores for {len(images)} images")
         found = [Evaluation.of(finding, limit) for finding in findings]

@@ -11,7 +11,14 @@ from typing import TypeVar
 
 from eta_guard.errors import PolicyError, UnsupportedModelError
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Evaluator, ImageEvaluator, Likeness, ResponseEvaluator
+from eta_guard.protocols import (
+    Evaluator,
+    ImageEvaluator,
+    Likeness,
+    ResponseEvaluator,
+    ScalesPictures,
+    SeesViews,
+)
 
 E = TypeVar("E", bound=Evaluator)
 
@@ -23,6 +30,8 @@ class Panel:
     images: tuple[ImageEvaluator, ...]
     responses: tuple[ResponseEvaluator, ...]
     likeness: Likeness | None
+    sides: tuple[int, ...] | None = None
+    """To which the chat model's processor scales pictures; None where the engine does not know."""
 
     @classmethod
     def of(
@@ -31,6 +40,7 @@ class Panel:
         responses: ResponseEvaluator | Sequence[ResponseEvaluator],
         likeness: Likeness | None,
         policy: GuardPolicy,
+        engine: object = None,
     ) -> Panel:
         """Puts together what a caller gives.
 
@@ -39,6 +49,7 @@ class Panel:
             responses: One or several.
             likeness: The first of the image evaluators that has it, where none is given.
             policy: Names no other evaluators.
+            engine: Is asked for the size to which it scales pictures, if it knows that.
 
         Raises:
             UnsupportedModelError: A part lacks what is asked of its kind, two of a kind have one
@@ -57,7 +68,8 @@ class Panel:
             )
         for one in looking:
             _require_one_owner(one, reading)
-        panel = cls(looking, reading, likeness)
+        sides = engine.picture_sides if isinstance(engine, ScalesPictures) else None
+        panel = cls(looking, reading, likeness, sides)
         panel.check(policy)
         return panel
 
@@ -89,10 +101,18 @@ class Panel:
             )
 
     @property
-    def identity(self) -> list[tuple[str, str, float | None, str]]:
+    def identity(self) -> list[tuple[str, str, float | None, str, str]]:
         """What two guards differ by whose evaluators decide differently."""
-        every = (*self.images, *self.responses)
-        return [(one.name, one.fingerprint, one.threshold, one.unsafe) for one in every]
+        return [
+            (
+                one.name,
+                one.fingerprint,
+                one.threshold,
+                one.unsafe,
+                one.views_fingerprint if isinstance(one, SeesViews) else "",
+            )
+            for one in (*self.images, *self.responses)
+        ]
 
     @property
     def models(self) -> dict[str, str]:

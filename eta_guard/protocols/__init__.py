@@ -17,6 +17,7 @@ from eta_guard.protocols.engines import (
     FinishReason,
     Generation,
     Sampling,
+    ScalesPictures,
     Show,
     Watch,
 )
@@ -31,6 +32,8 @@ from eta_guard.protocols.evaluators import (
     Region,
     ResponseEvaluator,
     ResponseSession,
+    SeesViews,
+    Views,
 )
 
 __all__ = [
@@ -53,6 +56,9 @@ __all__ = [
     "ResponseEvaluator",
     "ResponseSession",
     "Sampling",
+    "ScalesPictures",
+    "SeesViews",
     "Show",
+    "Views",
     "Watch",
 ]

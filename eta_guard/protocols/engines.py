@@ -192,6 +192,20 @@ class AnswersInChunks(Protocol):
 
 
 @runtime_checkable
+class ScalesPictures(Protocol):
+    """What an ``Engine`` also has if it knows to which size it scales pictures.
+
+    A picture may show something else once it is scaled down; evaluators that look at several views
+    are then told of the size.
+    """
+
+    @property
+    def picture_sides(self) -> tuple[int, ...] | None:
+        """To which the shorter side of a picture is scaled, in pixels; None where that varies."""
+        ...
+
+
+@runtime_checkable
 class AnswersAlongside(Protocol):
     """What an ``EngineSession`` also has if it can draw two answers in the same steps."""
 

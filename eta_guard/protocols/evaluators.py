@@ -13,6 +13,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image
 
+from eta_guard.view_names import ViewName
+
 Direction = Literal["above", "below"]
 """On which side of its threshold a score is unsafe; at the threshold itself it is so on both."""
 
@@ -44,6 +46,21 @@ class Finding:
     """The hazard it is nearest to, where the evaluator tells several apart."""
     regions: tuple[Region, ...] = ()
     """Where it was found, the most unsafe first; empty where the evaluator cannot say."""
+    view: str | None = None
+    """The view that scored so, such as ``"turned_90"``; None of an evaluator without views."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """In which views pictures are to be looked at."""
+
+    names: tuple[ViewName, ...] = ("whole",)
+    """The policy's ``views``."""
+    sides: tuple[int, ...] | None = None
+    """To which the chat model's processor scales the shorter side of a picture, in pixels; None
+    where that is not known."""
+    always: bool = False
+    """Also of pictures that are clearly safe by the published view."""
 
 
 class Evaluator(Protocol):
@@ -103,6 +120,35 @@ class ImageEvaluator(Evaluator, Protocol):
         Returns:
             One finding a picture, in their order. A picture that is asked about again (agents
             resend their history) should cost nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class SeesViews(Protocol):
+    """What an ``ImageEvaluator`` also has if it can look at a picture in other views.
+
+    It is then asked by this method, and by ``evaluate`` no more.
+    """
+
+    @property
+    def views_fingerprint(self) -> str:
+        """Names what the scores of other views than the published one are held against."""
+        ...
+
+    def evaluate_views(
+        self, images: Sequence[Image], prompt: str, views: Views
+    ) -> Sequence[Finding]:
+        """Scores each picture by the most unsafe of its views.
+
+        Args:
+            images: RGB images of any size.
+            prompt: The policy's ``safety_prompt``.
+            views: Which; the scores of one that is not the published view are comparable with its,
+                or it is left out.
+
+        Returns:
+            One finding a picture, in their order, with ``view``.
         """
         ...
 

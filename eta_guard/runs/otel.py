@@ -187,6 +187,7 @@ def _evaluation(span: Span, kind: str, found: Mapping[str, Any]) -> None:
         "eta_guard.evaluation.threshold": found["threshold"],
         "eta_guard.evaluation.unsafe": found["unsafe"],
         "eta_guard.evaluation.category": found["category"],
+        "eta_guard.evaluation.view": found["view"],
         "eta_guard.evaluation.seconds": found["seconds"],
     }
     # No explanation: a reason may quote what could not be read.

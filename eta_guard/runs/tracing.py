@@ -139,6 +139,8 @@ def _marks(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in found
         for part in ("outcome", "score", "threshold")
     }
+    if view := found.get("image", {}).get("view"):
+        marks["eta_image_view"] = view
     for name in ("image", "response", "final"):
         several = found.get(name, {}).get("findings", ())
         if len(several) > 1:

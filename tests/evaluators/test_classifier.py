@@ -14,7 +14,7 @@ from transformers import pipeline
 from eta_guard import counts
 from eta_guard.errors import MissingWeightsError, ModelLoadError, UnsupportedModelError
 from eta_guard.evaluators.classifier import ClassifierImageEvaluator
-from eta_guard.evaluators.clip import covering_views
+from eta_guard.evaluators.views.geometry import covering_views
 from eta_guard.protocols import ImageEvaluator
 
 from .tiny_classifiers import LABELS, save_convnext, save_vit

@@ -12,7 +12,8 @@ from PIL import Image
 
 from eta_guard import counts
 from eta_guard.errors import ModelLoadError
-from eta_guard.evaluators.clip import ClipImageEvaluator, bounded_aspect, covering_views
+from eta_guard.evaluators.clip import ClipImageEvaluator
+from eta_guard.evaluators.views.geometry import bounded_aspect, covering_views
 from eta_guard.prompts import SAFETY_PROMPT
 from eta_guard.protocols import ImageEvaluator
 
@@ -80,7 +81,7 @@ def test_what_is_missing_is_encoded_in_one_batch(
     evaluator: ClipImageEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    model: Any = evaluator._model
+    model: Any = evaluator._embeddings.model
     encode_text = model.encode_text
 
     def spy(ids: torch.Tensor) -> Any:
@@ -96,16 +97,16 @@ def test_what_is_missing_is_encoded_in_one_batch(
 def test_the_caches_are_bounded(directory: Path) -> None:
     loaded = ClipImageEvaluator.from_pretrained(str(directory), device="cpu")
     evaluator = ClipImageEvaluator(
-        loaded._model,
-        loaded._preprocess,
-        loaded._tokenizer,
+        loaded._embeddings.model,
+        loaded._embeddings.preprocess,
+        loaded._embeddings.tokenizer,
         fingerprint="x",
         kept_images=2,
         kept_texts=2,
     )
     many = evaluator.similarity([picture(i) for i in range(5)], list("abcde"))
     assert [len(many), len(many[0])] == [5, 5]
-    assert (len(evaluator._images), len(evaluator._texts)) == (2, 2)
+    assert (len(evaluator._embeddings.images), len(evaluator._embeddings.texts)) == (2, 2)
     evaluator.similarity([picture(3)], ["d"])  # the older of the two is used again …
     evaluator.similarity([picture(9)], ["z"])  # … so the other one has to go
     with counts.counting() as tally:
@@ -115,7 +116,7 @@ def test_the_caches_are_bounded(directory: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", LONG])
 def test_a_text_keeps_its_end_token(evaluator: ClipImageEvaluator, text: str) -> None:
-    tokenizer: Any = evaluator._tokenizer
+    tokenizer: Any = evaluator._embeddings.tokenizer
     ids = tokenizer([text])
     assert ids.shape == (1, CLIP_CONTEXT)
     assert int(ids.max()) == tokenizer.tokenizer.eos_token_id
@@ -162,13 +163,13 @@ def test_only_strips_are_squeezed() -> None:
 
 def test_a_strip_is_squeezed_before_it_is_scaled_up(evaluator: ClipImageEvaluator) -> None:
     seen: list[tuple[int, int]] = []
-    transform = evaluator._preprocess
+    transform = evaluator._embeddings.preprocess
 
     def spy(image: Image.Image) -> torch.Tensor:
         seen.append(image.size)
         return transform(image)
 
-    evaluator._preprocess = spy
+    evaluator._embeddings.preprocess = spy
     evaluator.similarity([picture(1, (2, 2)), picture(1, (1, 5000))], ["x"])
     assert seen[:2] == [(2, 2), (1, 64)]
     assert set(seen[2:]) == {(1, 1)}
@@ -195,7 +196,7 @@ def test_cosines_stay_within_their_range(evaluator: ClipImageEvaluator) -> None:
     vectors = torch.randn(64, 16)
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     assert float((unit @ unit.T).max()) > 1  # rounding
-    model: Any = evaluator._model
+    model: Any = evaluator._embeddings.model
     model.encode_image = model.encode_text = lambda batch: vectors
     texts = [f"text {i}" for i in range(64)]
     rows = evaluator.similarity([picture(i, (8, 8)) for i in range(64)], texts)
@@ -203,7 +204,7 @@ def test_cosines_stay_within_their_range(evaluator: ClipImageEvaluator) -> None:
 
 
 def test_what_is_not_a_number_stays_none(evaluator: ClipImageEvaluator) -> None:
-    torch.nn.init.constant_(evaluator._model.visual.proj, math.nan)
+    torch.nn.init.constant_(evaluator._embeddings.model.visual.proj, math.nan)
     assert math.isnan(evaluator.similarity([picture(1)], ["x"])[0][0])
 
 
@@ -223,8 +224,8 @@ def test_half_precision_takes_the_cosine_in_float32(
     half = ClipImageEvaluator.from_pretrained(str(directory), device="cpu", precision="bf16")
     kept = half.similarity([picture(1)], ["x"])[0][0]
     assert kept == pytest.approx(evaluator.similarity([picture(1)], ["x"])[0][0], abs=0.05)
-    assert {row.dtype for row in half._images._entries.values()} == {torch.float32}
-    assert half._dtype == torch.bfloat16
+    assert {row.dtype for row in half._embeddings.images._entries.values()} == {torch.float32}
+    assert half._embeddings._dtype == torch.bfloat16
 
 
 def test_the_fingerprint_tells_weights_apart(directory: Path, tmp_path: Path) -> None:
@@ -252,7 +253,7 @@ def test_quick_gelu_goes_by_the_weights(
         return open_clip.CLIP(**config), open_clip.image_transform(32, is_train=False)
 
     monkeypatch.setattr(open_clip, "create_model_from_pretrained", create)
-    monkeypatch.setattr("eta_guard.evaluators.clip.hub_answers", lambda: True)
+    monkeypatch.setattr("eta_guard.evaluators.clip_loading.hub_answers", lambda: True)
     evaluator = ClipImageEvaluator.from_pretrained("ViT-B-32", pretrained=tag, device="cpu")
     assert (asked["name"], asked["pretrained"]) == ("ViT-B-32", tag)
     assert asked["force_quick_gelu"] is expected
@@ -323,7 +324,7 @@ def test_what_stands_beside_the_middle_is_seen(
     wide.paste(thing, (0, at) if upright else (at, 0))
     texts = ["a cat", SAFETY_PROMPT]
     (alone,), (beside,) = evaluator.similarity([thing], texts), evaluator.similarity([wide], texts)
-    assert all(seen >= own for seen, own in zip(beside, alone, strict=True))
+    assert all(seen >= own - 1e-6 for seen, own in zip(beside, alone, strict=True))
 
 
 def test_views_cover_the_image_and_a_square_is_one_view() -> None:

@@ -21,6 +21,7 @@ from eta_guard.engines.local import probe
 from eta_guard.engines.local.batch_reader import BatchReader
 from eta_guard.engines.local.chat_template import model_inputs, picture_tokens, text_tokens
 from eta_guard.engines.local.compiled import CompiledDecoding
+from eta_guard.engines.local.picture_sides import picture_sides
 from eta_guard.engines.local.running_model import RunningModel
 from eta_guard.engines.local.session import LocalSession
 from eta_guard.engines.local.tool_calls import knows_tools
@@ -149,6 +150,11 @@ class LocalEngine:
     def processor(self) -> Any:
         """Its processor."""
         return self.running.processor
+
+    @property
+    def picture_sides(self) -> tuple[int, ...] | None:
+        """To which its processor scales the shorter side of a picture; None where that varies."""
+        return picture_sides(self.processor)
 
     def open(self, conversation: Conversation, generation: Generation) -> LocalSession:
         """Begins a request; nothing is computed yet."""

@@ -149,6 +149,7 @@ class Trial:
                     [pictures[0].pixels],
                     self.conversation.question,
                     self.asking_all,
+                    self.panel.sides,
                 )
             )
             seconds = time.perf_counter() - begun
