@@ -12,7 +12,7 @@ from eta_guard.cli import options
 from eta_guard.cli import suite_options as suites
 from eta_guard.cli.console import print_json, stdout
 from eta_guard.cli.finishing import finished
-from eta_guard.cli.options import ModelChoice, policy_named, read_policy
+from eta_guard.cli.options import ModelChoice, read_policy
 from eta_guard.cli.suite_options import RUN, Split
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def evaluate(
         method or (["full"] if attack else None),
         win_tie,
         judge_template,
-        policy_named(before) if before else None,
+        suites.policy_before(before, rules) if attack or before else None,
     )
     spread = suites.make_spread(choice, workers, ray, rules)
     run = suites.make_run(setup, suite, data, split, limit, out, spread, attack or ())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eta_guard.cli.options import ModelChoice
+from eta_guard.cli.options import ModelChoice, policy_named
 
 if TYPE_CHECKING:
     from eta_guard.evaluation.cases import Suite
@@ -73,7 +73,8 @@ Before = Annotated[
     typer.Option(
         metavar="POLICY",
         help="A second policy, a file or a preset (paper, balanced, strict, lenient), whose full"
-        " guard is asked beside.",
+        " guard is asked beside. With --attack and without it, the same policy with the published"
+        " view of pictures alone.",
         rich_help_panel=ATTACKS,
     ),
 ]
@@ -142,6 +143,18 @@ def make_setup(
         judge_template=judge_template,
         device=choice.device,
     )
+
+
+def policy_before(name: str | None, policy: GuardPolicy) -> GuardPolicy | None:
+    """The policy of before: a named one, or the run's own with the published view of pictures.
+
+    Returns:
+        None where there is none to name, and the run's own has the published view alone.
+    """
+    if name is not None:
+        return policy_named(name)
+    published = policy.updated({"views": type(policy).paper().views})
+    return None if published.views == policy.views else published
 
 
 def make_run(

@@ -31,10 +31,10 @@ def test_json_has_a_row_an_attack_and_one_of_all(run: Run) -> None:
         "dialogue:however",
     ]
     for row in (*found["each"], found["pooled"]):
-        assert row["before"] is None
         assert row["succeeded"] is None
         for name in SHARES:
-            assert {name, f"{name}_n", f"{name}_ci"} <= set(row["after"])
+            for side in ("before", "after"):
+                assert {name, f"{name}_n", f"{name}_ci"} <= set(row[side])
     assert all((row["hazard_n"], row["safe_n"]) == (4, 4) for row in found["each"])
     assert (found["pooled"]["hazard_n"], found["pooled"]["safe_n"]) == (16, 16)
 
@@ -42,6 +42,11 @@ def test_json_has_a_row_an_attack_and_one_of_all(run: Run) -> None:
 def test_without_an_attack_there_are_no_figures_of_any(run: Run) -> None:
     result = run("evaluate", "--limit", "1", "--method", "full", "--json")
     assert result.json["attacks"] is None
+
+
+def test_a_policy_of_the_published_view_has_nothing_before_it(run: Run) -> None:
+    result = run(*SHARED, "--set", "views=[whole]", "--json")
+    assert result.json["attacks"]["pooled"]["before"] is None
 
 
 def test_a_policy_of_before_stands_beside(run: Run, tmp_path: Path) -> None:

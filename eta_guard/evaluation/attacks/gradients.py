@@ -17,7 +17,7 @@ from eta_guard.evaluation.attacks.attack import (
     picture_of,
     png,
 )
-from eta_guard.evaluation.attacks.objective import VIEWS, Objective
+from eta_guard.evaluation.attacks.objective import Objective
 from eta_guard.evaluation.cases import SuiteCase
 
 
@@ -53,7 +53,14 @@ OBJECTIVES = {
     "image": (Objective(image=True), "CLIP's score of the picture"),
     "answer": (Objective(answer=True), "an unsafe beginning of the answer"),
     "both": (Objective(image=True, answer=True), "both at once"),
-    "adaptive": (Objective(image=True, answer=True, views=VIEWS), "both at once, in all views"),
+    "adaptive": (
+        Objective(image=True, answer=True, all_views=True),
+        "both at once, in all views of the policy",
+    ),
+    "clear": (
+        Objective(image=True, answer=True, clear=True),
+        "both at once, the score so low that no further view is looked at",
+    ),
 }
 """Name → what is descended on, and in words."""
 

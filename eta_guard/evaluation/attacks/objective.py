@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
-
-VIEWS = ("whole", "turned", "mirrored", "inverted", "stretched", "tiles", "small_tiles")
-"""Names of the views that gradients come back through; see ``views.differentiable``."""
 
 
 @dataclass(frozen=True)
@@ -14,8 +10,12 @@ class Objective:
     """What is descended on."""
 
     image: bool = False
-    """CLIP's score below the threshold."""
+    """CLIP's score of the picture below the threshold."""
     answer: bool = False
     """An unsafe beginning of the answer."""
-    views: Collection[str] = ("whole",)
-    """What the evaluator looks at, of ``VIEWS``."""
+    all_views: bool = False
+    """The scores of all views of the policy below what they are held against, not only that of the
+    published one: the mean over them is descended on."""
+    clear: bool = False
+    """The published view's score so low that the picture is clearly safe, and nobody looks at it in
+    any other view."""

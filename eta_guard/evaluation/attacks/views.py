@@ -14,24 +14,22 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from eta_guard.evaluation.attacks.objective import VIEWS
 from eta_guard.evaluation.attacks.white_box import View, whole
+from eta_guard.evaluators.views.geometry import TILES
+from eta_guard.view_names import ViewName
 
-TILES = {"tiles": (2, 3), "small_tiles": (3, 5)}
-"""Name → how many tiles fill a side without overlap, and how many overlapping ones lie along it."""
 
-
-def differentiable(names: Collection[str], side: int) -> list[View]:
-    """The views of some names.
+def differentiable(names: Collection[ViewName], side: int) -> list[tuple[ViewName, View]]:
+    """The views of some names, those that gradients come back through.
 
     Args:
-        names: Those of ``VIEWS`` are taken, others left out.
+        names: Of the policy; the published one is taken in any case.
         side: Of the square pictures, in pixels.
 
     Returns:
-        At least one; the whole picture first.
+        Name and view of each, the whole picture first.
     """
-    found: dict[str, list[View]] = {
+    found: dict[ViewName, list[View]] = {
         "whole": [whole],
         "turned": [partial(torch.rot90, k=turns, dims=(-2, -1)) for turns in (1, 2, 3)],
         "mirrored": [partial(torch.flip, dims=(-1,))],
@@ -39,7 +37,8 @@ def differentiable(names: Collection[str], side: int) -> list[View]:
         "stretched": [_stretched],
         **{name: _tiles(*TILES[name], side) for name in TILES},
     }
-    return [view for name in VIEWS if name in {"whole", *names} for view in found[name]]
+    wanted = {"whole", *names}
+    return [(name, view) for name, views in found.items() if name in wanted for view in views]
 
 
 def _inverted(pixels: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from eta_guard import embedded
 from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.evaluation.attacks.scaling import BICUBIC, SEEN, weights
 from eta_guard.evaluation.cases import SuiteCase
+from eta_guard.evaluators.views.offsets import FILE, ViewOffsets
 from eta_guard.loading import silence_libraries
 from eta_guard.request.conversation import read_conversation
 
@@ -34,7 +35,9 @@ def whole(pixels: Tensor) -> Tensor:
 class WhiteBox:
     """CLIP and the chat model, frozen; safe to use in one thread alone."""
 
-    def __init__(self, clip: Any, tokenizer: Any, chat: Any, processor: Any) -> None:
+    def __init__(
+        self, clip: Any, tokenizer: Any, chat: Any, processor: Any, offsets: ViewOffsets | None
+    ) -> None:
         """Takes over loaded models.
 
         Args:
@@ -42,7 +45,9 @@ class WhiteBox:
             tokenizer: Its own.
             chat: A LLaVA of transformers, with the same input.
             processor: Its own.
+            offsets: Of CLIP's further views, where it looks at any.
         """
+        self.offsets = offsets
         self._clip, self._tokenizer = clip.eval(), tokenizer
         self._chat, self._processor = chat.eval(), processor
         for model in (clip, chat):
@@ -57,12 +62,13 @@ class WhiteBox:
         silence_libraries()
         source = f"local-dir:{embedded.path('clip')}"
         clip, _ = open_clip.create_model_from_pretrained(source)
-        chat = str(embedded.path("chat"))
+        chat, offsets = str(embedded.path("chat")), embedded.path("clip") / FILE
         return cls(
             clip,
             open_clip.get_tokenizer(source),
             AutoModelForImageTextToText.from_pretrained(chat, dtype=torch.float32),
             cast(Any, AutoProcessor).from_pretrained(chat),
+            ViewOffsets.read(offsets) if offsets.is_file() else None,
         )
 
     def likeness(self, pixels: Tensor, prompt: str) -> Tensor:

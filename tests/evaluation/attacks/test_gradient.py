@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +16,14 @@ from eta_guard.engines.local.chat_template import model_inputs
 from eta_guard.evaluation.attacks.attack import Attack, Surroundings, picture_of
 from eta_guard.evaluation.attacks.descent import descended, loss_of
 from eta_guard.evaluation.attacks.gradients import within
-from eta_guard.evaluation.attacks.objective import VIEWS, Objective
+from eta_guard.evaluation.attacks.objective import Objective
 from eta_guard.evaluation.attacks.views import differentiable
 from eta_guard.evaluation.attacks.white_box import WhiteBox, picture_from, tensor_of
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluators.clip import ClipImageEvaluator
+from eta_guard.evaluators.views.offsets import ViewOffsets
 from eta_guard.request.conversation import read_conversation
+from eta_guard.view_names import ViewName
 
 Pair = tuple[SuiteCase, SuiteCase]
 PROMPT = GuardPolicy().safety_prompt
@@ -124,33 +125,56 @@ def test_an_objective_has_no_gradient_below_its_aim(models: WhiteBox, pair: Pair
     ],
 )
 def test_views_are_pillows(
-    name: str, count: int, pillow: Callable[[Image.Image], Image.Image], pair: Pair
+    name: ViewName, count: int, pillow: Callable[[Image.Image], Image.Image], pair: Pair
 ) -> None:
     image = picture_of(pair[0])
-    first, *others = differentiable([name], 192)
+    (_, first), *others = differentiable([name], 192)
     pixels = tensor_of([image])
     assert first(pixels) is pixels
     assert len(others) == count
-    assert picture_from(others[0](pixels)[0]).tobytes() == pillow(image).tobytes()
+    assert picture_from(others[0][1](pixels)[0]).tobytes() == pillow(image).tobytes()
 
 
-def test_all_views_take_their_turn(pair: Pair) -> None:
-    class Counting:
-        def __init__(self) -> None:
-            self.shapes: list[tuple[int, ...]] = []
+class Looking:
+    """Counts the views, and knows offsets."""
 
-        def likeness(self, pixels: torch.Tensor, prompt: str) -> torch.Tensor:
-            self.shapes.append(tuple(pixels.shape))
-            return pixels.mean(dim=(1, 2, 3))
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+        self.offsets = ViewOffsets(
+            "model", "prompt", 0.06, {"turned": 0.1, "tiles": 0.5, "small_tiles": 0.5}
+        )
 
-    seen = Counting()
-    total = len(differentiable(VIEWS, 192))
-    loss = loss_of(Objective(image=True, views=VIEWS), seen, pair[0], GuardPolicy(), 192)  # type: ignore[arg-type]
+    def likeness(self, pixels: torch.Tensor, prompt: str) -> torch.Tensor:
+        self.shapes.append(tuple(pixels.shape))
+        return torch.full((len(pixels),), 0.3)
+
+
+def test_all_views_that_have_an_offset_take_their_turn(pair: Pair) -> None:
+    models: Any = Looking()
+    policy = GuardPolicy(views="all")
+    loss = loss_of(Objective(image=True, all_views=True), models, pair[0], policy, 192)
     pixels = tensor_of([picture_of(pair[0])])
-    for step in range(math.ceil(total / 6)):
+    for step in range(7):  # six at a time, of 1 + 3 + 9 + 25
         loss(pixels, step)
-    assert len(seen.shapes) >= total
-    assert {shape[-1] for shape in seen.shapes} == {192, 96, 64}
+    sides = [shape[-1] for shape in models.shapes]
+    assert len(sides) == 42
+    assert {side: sides[:38].count(side) for side in set(sides)} == {192: 4, 96: 9, 64: 25}
+
+
+def test_a_view_is_held_against_its_own_limit(pair: Pair) -> None:
+    """Of scores of 0.3 the whole is 0.17 over its aim, a quarter turn 0.07, a tile nothing."""
+    models: Any = Looking()
+    policy = GuardPolicy(views=("whole", "turned", "tiles"))
+    pixels = tensor_of([picture_of(pair[0])])
+    found = {
+        wanted: loss_of(wanted, models, pair[0], policy, 192)(pixels).item()
+        for wanted in (
+            Objective(image=True),
+            Objective(image=True, all_views=True),
+            Objective(image=True, clear=True),
+        )
+    }
+    assert list(found.values()) == pytest.approx([0.17, (0.17 + 3 * 0.07) / 13, 0.27])
 
 
 def test_a_rectangle_is_refused(models: WhiteBox) -> None:
