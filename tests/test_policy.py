@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from eta_guard import prompts
 from eta_guard.errors import PolicyError
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
+from eta_guard.view_names import DEFAULT_VIEWS, VIEW_NAMES
 
 NAN, INF = math.nan, math.inf
 
@@ -31,6 +32,8 @@ BAD: dict[str, list[Any]] = {
     "draft_with_candidates": ["maybe", None, 2],
     "image_scope": ["first", None],
     "on_no_image": ["raise", None],
+    "views": [["whole", "sideways"], ["turned"], [], "whole", None, [3]],
+    "look_closer": ["never", "", None],
     "prefix": [None, 3],
     "search": ["maybe", None, 2],
     "candidates": [0, -1, 65, 1.5, NAN, "many", None],
@@ -117,6 +120,12 @@ def test_unknown_fields_are_refused_with_the_known_ones() -> None:
         assert name in caught.value.hint
 
 
+def test_views_are_named_in_one_order_or_all() -> None:
+    assert GuardPolicy(views=["turned", "whole"]).views == ("whole", "turned")
+    assert GuardPolicy(views="all").views == VIEW_NAMES
+    assert GuardPolicy().views == DEFAULT_VIEWS
+
+
 def test_it_is_frozen() -> None:
     policy = GuardPolicy()
     with pytest.raises(ValidationError):
@@ -192,10 +201,11 @@ def test_paper_is_the_published_procedure() -> None:
     assert {name: getattr(policy, name) for name in PAPER} == PAPER
 
 
-def test_the_defaults_are_the_papers_but_for_one() -> None:
+def test_the_defaults_are_the_papers_but_for_two() -> None:
     default, paper = GuardPolicy().model_dump(), GuardPolicy.paper().model_dump()
     differing = {name for name in default if default[name] != paper[name]}
-    assert differing == {"on_unrepaired"}
+    assert differing == {"on_unrepaired", "views"}
+    assert paper["views"] == ("whole",)
     assert default["on_unrepaired"] == "refuse"
 
 

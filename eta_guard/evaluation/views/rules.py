@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from eta_guard.evaluators.views.looking import Seen, at_once
 from eta_guard.view_names import ViewName
 
-SIDES = ()
-"""Of the chat model: where it scales pictures to the evaluator's own size, there is no view of it."""
+SIDES = None
+"""Of the chat model. Where it is known, ``"as_shown"`` is looked at at once, unless it is CLIP's own;
+that depends on the chat model, and so costs nothing and raises no doubt here."""
 
 
 @dataclass(frozen=True)

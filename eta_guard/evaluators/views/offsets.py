@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -46,8 +47,11 @@ class ViewOffsets:
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
             unknown = sorted(set(found.offsets) - set(VIEW_NAMES))
-            if unknown or not all(float(each) >= 0 for each in found.offsets.values()):
-                raise ValueError(f"offsets of {', '.join(unknown) or 'less than 0'}")
+            numbers = (found.clear, found.encodes, *found.offsets.values())
+            if unknown or not all(math.isfinite(each) for each in numbers):
+                raise ValueError(f"an offset of {', '.join(unknown) or 'no number'}")
+            if min(found.offsets.values(), default=0.0) < 0:
+                raise ValueError("an offset below 0")
             return found
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ModelLoadError(
