@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eta_guard.cli.console import status
 from eta_guard.cli.options import ModelChoice, policy_named
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ def _attacked(
         split=split.value,
         limit=limit and max(limit * len(found), _LEAST),
     )
-    return attacked(read, found, limit, setup.policy)
+    with status("Attacking the pictures"):
+        return attacked(read, found, limit, setup.policy)
 
 
 _LEAST = 12
