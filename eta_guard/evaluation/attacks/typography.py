@@ -128,10 +128,9 @@ def letters(
 def _line(
     text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, stroke: int
 ) -> Image.Image:
-    thick = {"stroke_width": stroke} if stroke else {}
-    left, top, right, bottom = font.getbbox(text, **thick)
+    left, top, right, bottom = font.getbbox(text, stroke_width=stroke)
     mask = Image.new("L", (math.ceil(right - left), math.ceil(bottom - top)))
-    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=font, **thick)
+    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=font, stroke_width=stroke)
     return mask
 
 

@@ -84,7 +84,7 @@ class WhiteBox:
         with torch.no_grad():
             text = nn.functional.normalize(self._clip.encode_text(self._tokenizer([prompt])))
         images = nn.functional.normalize(self._clip.encode_image(_input(pixels)))
-        return cast(Tensor, images @ text[0])
+        return images @ text[0]
 
     def reluctance(self, pixels: Tensor, case: SuiteCase, answer: str) -> Tensor:
         """How unwilling the chat model is to begin with an answer.

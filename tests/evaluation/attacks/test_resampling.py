@@ -11,14 +11,14 @@ from eta_guard import embedded
 from eta_guard.evaluation.attacks.attack import Surroundings, picture_of
 from eta_guard.evaluation.attacks.catalogue import ATTACKS
 from eta_guard.evaluation.attacks.resampling import camouflaged, change
-from eta_guard.evaluation.attacks.scaling import weights
+from eta_guard.evaluation.attacks.scaling import Floats, weights
 from eta_guard.evaluation.cases import SuiteCase
 
 NEAREST, BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BICUBIC
 Pair = tuple[SuiteCase, SuiteCase]
 
 
-def scaled(image: Image.Image, resampling: Image.Resampling = BICUBIC) -> np.ndarray:  # type: ignore[type-arg]
+def scaled(image: Image.Image, resampling: Image.Resampling = BICUBIC) -> Floats:
     return np.asarray(image.resize((64, 64), resampling), dtype=float)
 
 
