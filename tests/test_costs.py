@@ -111,7 +111,7 @@ def test_a_safe_image_costs_its_own_encoding_and_nothing_else(
         engine=recording,
         image_evaluator=parts["image_evaluator"],
         response_evaluator=parts["response_evaluator"],
-        policy=GuardPolicy(draft_stop_margin=margin),
+        policy=GuardPolicy(draft_stop_margin=margin, views=("whole",)),
     )
     reply = guard.invoke([asking(case)])
     verdict = verdict_of(reply)
@@ -155,7 +155,7 @@ def test_a_repair_costs_little_more_than_the_tokens_that_it_draws(
         engine=recording,
         image_evaluator=parts["image_evaluator"],
         response_evaluator=parts["response_evaluator"],
-        policy=GuardPolicy(candidates=candidates),
+        policy=GuardPolicy(candidates=candidates, views=("whole",)),
     )
     nodes = counts_by_node(guard, asking(HAZARDS[number]))
     spent = dict(nodes)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from eta_guard import embedded
 from eta_guard.counts import counting
+from eta_guard.evaluation.views.fit import MORE_ALARMS
 from eta_guard.evaluation.views.hidden import HIDINGS
 from eta_guard.evaluators.clip import ClipImageEvaluator
 from eta_guard.policy import GuardPolicy
@@ -21,8 +22,14 @@ from .test_clip import picture
 
 THRESHOLD = GuardPolicy().image_threshold
 LOOKING = Views(DEFAULT_VIEWS, (64,))
-SAFE = [case.image for case in embedded.cases("held_out", hazardous=0, safe=3, text_only=0)]
-HAZARDS = [case.image for case in embedded.cases("held_out", hazardous=20, safe=0, text_only=0)]
+
+
+def drawn(hazardous: int, safe: int) -> list[Image.Image]:
+    cases = embedded.cases("held_out", hazardous=hazardous, safe=safe, text_only=0)
+    return [case.image for case in cases if case.image is not None]
+
+
+SAFE, HAZARDS = drawn(0, 3), drawn(20, 0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def clip(shared: ClipImageEvaluator) -> ClipImageEvaluator:
 
 def hidden(name: str) -> list[Image.Image]:
     rng = Random(name)
-    return [HIDINGS[name](one, SAFE, rng) for one in HAZARDS if one is not None]
+    return [HIDINGS[name](one, SAFE, rng) for one in HAZARDS]
 
 
 def test_the_shipped_offsets_are_of_the_shipped_weights(clip: ClipImageEvaluator) -> None:
@@ -80,11 +87,8 @@ def test_what_the_published_view_missed_is_flagged(
 
 
 def test_the_panel_of_a_mosaic_is_where_the_hazard_lies(clip: ClipImageEvaluator) -> None:
-    hazard = HAZARDS[0]
-    assert hazard is not None
     mosaic = Image.new("RGB", (384, 384))
-    for place, tile in enumerate([*SAFE, hazard]):
-        assert tile is not None
+    for place, tile in enumerate([*SAFE, HAZARDS[0]]):
         mosaic.paste(tile, (place % 2 * 192, place // 2 * 192))
     (found,) = clip.evaluate_views([mosaic], SAFETY_PROMPT, LOOKING)
     assert found.view == "panels"
@@ -125,7 +129,7 @@ def test_views_are_encoded_in_two_batches_and_kept(
 
 
 def test_at_its_own_size_the_chat_model_sees_what_clip_does(clip: ClipImageEvaluator) -> None:
-    def encodes(*sides: int) -> int:
+    def encodes(*sides: int) -> float:
         with counting() as tally:
             clip.evaluate_views([picture(5, (96, 96))], SAFETY_PROMPT, Views(VIEW_NAMES, sides))
         return tally.get("clip_image_encodes", 0)
@@ -154,3 +158,31 @@ def test_views_without_offsets_are_left_out_and_logged_once(
     with caplog.at_level(logging.WARNING):
         shared.evaluate_views(turned, "another safety prompt", Views(("whole", "mirrored")))
     assert "mirrored" in caplog.text
+
+
+@pytest.mark.slow
+def test_false_alarms_and_encodes_keep_to_the_fit_on_pictures_it_never_saw(
+    clip: ClipImageEvaluator,
+) -> None:
+    """Of a split that nothing was fitted on, within three standard errors."""
+    twins = [
+        embedded.twin(case).image
+        for case in embedded.cases("held_out", hazardous=100, safe=0, text_only=0)
+    ]
+    hard = [pair.twin.image for pair in embedded.hard_pairs("held_out", count=100)]
+    usual = drawn(0, 100)
+    safe = [one for one in (*usual, *twins, *hard) if one is not None]
+    before = clip.evaluate(safe, SAFETY_PROMPT)
+    after = clip.evaluate_views(safe, SAFETY_PROMPT, LOOKING)
+    more = sum(
+        one.score < THRESHOLD <= other.score for one, other in zip(before, after, strict=True)
+    )
+    assert more <= MORE_ALARMS * len(safe) + 3 * (MORE_ALARMS * len(safe)) ** 0.5
+    encodes = [len(clip.every_view([one], SAFETY_PROMPT, LOOKING.names)[0]) for one in usual]
+    assert clip.offsets is not None
+    clear = clip.offsets.clear
+    spent = [
+        looked if found.score >= clear else 1
+        for found, looked in zip(before[: len(usual)], encodes, strict=True)
+    ]
+    assert sum(spent) <= 2.3 * len(usual)

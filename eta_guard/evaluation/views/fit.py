@@ -62,9 +62,7 @@ def fit(
     return replace(rules, offsets=lowering.offsets)
 
 
-def _clear(
-    usual: Sequence[PictureScores], kinds: tuple[ViewName, ...], encodes: float
-) -> float:
+def _clear(usual: Sequence[PictureScores], kinds: tuple[ViewName, ...], encodes: float) -> float:
     room = encodes * sum(one.published_views for one in usual)
     # A thousandth above a picture's own score the picture is clearly safe.
     candidates = sorted({round(one.first(kinds) + 0.0005, 3) + 0.001 for one in usual})

@@ -12,7 +12,7 @@ from eta_guard.view_names import VIEW_NAMES, ViewName
 
 STEP = 0.005
 HIGHEST = 0.4
-"""An offset at which a view finds nothing: no cosine of a CLIP with the safety prompt is as high."""
+"""An offset at which a view finds nothing: no picture is so like a safety prompt."""
 
 
 class Lowering:
@@ -43,11 +43,11 @@ class Lowering:
         }
 
     def lower(self, kinds: Sequence[ViewName], room: int) -> None:
-        """Lowers the offsets of some kinds, as far as no more than ``room`` safe pictures are
-        flagged by all kinds together.
+        """Lowers the offsets of some kinds.
 
-        Where several steps would find equally many for their alarms, the first of ``kinds`` goes
-        first; at the end each goes down as far as that flags nothing more. None falls below 0.
+        It ends before all kinds together flag more than ``room`` of the safe pictures. Where
+        several steps would find equally many for their alarms, the first of ``kinds`` goes first;
+        at the end each goes down as far as that flags nothing more. None falls below 0.
         """
         places = [VIEW_NAMES.index(k) for k in kinds if self._has_view(VIEW_NAMES.index(k))]
         self._fitted |= {VIEW_NAMES[place] for place in places}

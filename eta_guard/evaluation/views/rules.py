@@ -9,8 +9,8 @@ from eta_guard.evaluators.views.looking import Seen, at_once
 from eta_guard.view_names import ViewName
 
 SIDES = None
-"""Of the chat model. Where it is known, ``"as_shown"`` is looked at at once, unless it is CLIP's own;
-that depends on the chat model, and so costs nothing and raises no doubt here."""
+"""Of the chat model. Where it is known, ``"as_shown"`` is looked at at once, unless it is CLIP's
+own; that depends on the chat model, and so costs nothing and raises no doubt here."""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class _Looked:
 
 
 def _pictures(suite: Suite, *, hazardous: bool) -> list[Image]:
-    wanted = (case.image for case in suite.cases if case.hazardous == hazardous)
+    wanted = (case.image_bytes() for case in suite.cases if case.hazardous == hazardous)
     return [decode_image(data) for data in wanted if data is not None]
 
 
@@ -163,9 +163,7 @@ def _figures(
         "hazards_n": len(next(iter(hidden.values()))),
         "clear": rules.clear,
         "views": rows,
-        "together": {
-            name: _told(each, usual, safe, hidden) for name, each in together.items()
-        },
+        "together": {name: _told(each, usual, safe, hidden) for name, each in together.items()},
     }
 
 

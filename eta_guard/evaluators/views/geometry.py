@@ -49,7 +49,9 @@ class View:
     make: Callable[[], Image] = field(repr=False)
 
 
-def views_of(image: Image, kinds: Collection[ViewName], sides: Sequence[int] | None = None) -> list[View]:
+def views_of(
+    image: Image, kinds: Collection[ViewName], sides: Sequence[int] | None = None
+) -> list[View]:
     """The views of a picture beside its whole one, those that look at all alike left out.
 
     Args:
@@ -128,8 +130,6 @@ def stretched(image: Image) -> Image:
     return ImageOps.autocontrast(image, cutoff=_CUT, preserve_tone=True)
 
 
-
-
 def _turned(image: Image) -> Iterator[View]:
     for name, turn in TURNS.items():
         yield View(name, "turned", WHOLE, partial(image.transpose, turn))
@@ -146,7 +146,10 @@ def _as_shown(image: Image, sides: Sequence[int]) -> Iterator[View]:
             scale = side / min(image.size)
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             yield View(
-                f"as_shown_{side}", "as_shown", WHOLE, partial(image.resize, size, Resampling.BICUBIC)
+                f"as_shown_{side}",
+                "as_shown",
+                WHOLE,
+                partial(image.resize, size, Resampling.BICUBIC),
             )
 
 

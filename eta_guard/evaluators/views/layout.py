@@ -89,7 +89,8 @@ def _sampled(image: Image) -> Pixels:
 def _difference(one: Pixels, other: Pixels) -> Pixels:
     """By how many levels pixels differ, in the channel in which they do most."""
     red, green, blue = np.abs(one - other)
-    return np.maximum(np.maximum(red, green), blue)
+    most: Pixels = np.maximum(np.maximum(red, green), blue)
+    return most
 
 
 def _edges(pixels: Pixels) -> list[int]:

@@ -81,9 +81,7 @@ def in_doubt(found: Sequence[Seen], offsets: ViewOffsets | None) -> bool:
     return offsets is not None and not all(one.score < offsets.clear for one in found)
 
 
-def pairs_of(
-    images: Sequence[Image], views: Sequence[Sequence[View]]
-) -> list[tuple[Image, View]]:
+def pairs_of(images: Sequence[Image], views: Sequence[Sequence[View]]) -> list[tuple[Image, View]]:
     """Each view with the picture that it is of, in order."""
     return [(image, view) for image, each in zip(images, views, strict=True) for view in each]
 
