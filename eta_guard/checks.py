@@ -52,6 +52,8 @@ def check(
 
 def _flagged(verdict: Verdict, policy: GuardPolicy, answered: bool) -> bool:
     """Whether the policy would let something else out than the answer."""
+    if not answered and verdict.image is None:
+        return policy.on_no_image == "align"  # whatever the answer were
     if not answered:
         return verdict.image is not None and verdict.image.outcome != "safe"
     state = verdict.model_dump(mode="json", include={"image", "response", "drawn"})

@@ -25,11 +25,13 @@ CountName = Literal[
     "vlm_image_encodes",
     "reward_forwards",
     "reward_positions",
+    "reward_windows",
     "clip_image_encodes",
     "clip_text_encodes",
     "classifier_image_encodes",
     "guard_forwards",
     "guard_positions",
+    "guard_windows",
     "text_readings",
     "decisions",
     "failed_candidates",
@@ -44,7 +46,8 @@ that were drawn, thrown away or not. Prompt tokens are those of every prompt tha
 the request (the conversation goes out anew with each sentence), and cached tokens those of them
 that it found in its prefix cache; both only of the answers at whose end it told, which it does not
 where a stream is closed early. Positions are rows x new tokens of a forward (``guard_…``: of a
-guard model in this process); encodes by CLIP are single images or texts, those of the chat model
+guard model in this process); windows are the parts in which an answer was read that is longer than
+the evaluator's context; encodes by CLIP are single images or texts, those of the chat model
 runs of its vision part; an image classifier's are single images. Text readings are views of a
 picture in which text was looked for; decisions are requests to a decision model. Failed candidates
 are calls of a provider that gave none. Which route was taken: prompts that the local chat model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import is_not
@@ -30,7 +30,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
 
 from eta_guard.admission import UnderWay
 from eta_guard.checks import check
-from eta_guard.counts import Counts, counting
+from eta_guard.counts import counting
 from eta_guard.graph import build_graph
 from eta_guard.panel.panel import Panel, require
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
@@ -42,6 +42,7 @@ from eta_guard.runs.graph_runs import Run, arun_apart, run_apart
 from eta_guard.runs.model_profile import of_engine, profile
 from eta_guard.runs.settings import check_settings
 from eta_guard.runs.streaming import OWN_ID, as_chunk
+from eta_guard.runs.telemetry import RequestSeen
 from eta_guard.runs.token_counts import CountsTokens
 from eta_guard.runs.tool_binding import bind_tools
 from eta_guard.session import GENERATION_KEY
@@ -218,7 +219,8 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
 
         Returns:
             A verdict with the decision ``observed``; ``flagged`` says whether the policy would
-            repair, refuse or block. Without an answer that is whether a picture is not safe.
+            repair, refuse or block. Without an answer that is whether a picture is not safe, or
+            whether there is none and the policy aligns every answer then.
 
         Raises:
             InputError: The messages cannot be read, as in ``invoke``.
@@ -226,17 +228,15 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
             DeadlineExceededError: The policy's ``timeout`` was over before they were read. Who has
                 not evaluated by then has failed: that is unscored, and not safe.
         """
-        with self._evaluating() as tally:
-            verdict = drive(self._check(messages, configurable))
-        return verdict.model_copy(update={"counts": dict(tally)})
+        with self._evaluating() as found:
+            return found(drive(self._check(messages, configurable)))
 
     async def aevaluate(
         self, messages: LanguageModelInput, *, configurable: Mapping[str, Any] | None = None
     ) -> Verdict:
         """Does as ``evaluate`` without holding up the event loop."""
-        with self._evaluating() as tally:
-            verdict = await adrive(self._check(messages, configurable))
-        return verdict.model_copy(update={"counts": dict(tally)})
+        with self._evaluating() as found:
+            return found(await adrive(self._check(messages, configurable)))
 
     def _check(
         self, messages: LanguageModelInput, configurable: Mapping[str, Any] | None
@@ -247,13 +247,21 @@ class EtaGuard(CountsTokens, CallAware, BaseChatModel):
         return work if rules.timeout is None else until(monotonic() + rules.timeout, work)
 
     @contextmanager
-    def _evaluating(self) -> Iterator[Counts]:
+    def _evaluating(self) -> Iterator[Callable[[Verdict], Verdict]]:
+        """What is evaluated within is one request; yields what completes and tells its verdict."""
         with (
+            RequestSeen().node("evaluate") as seen,
             self._under_way.one(self.max_waiting),
             counting() as tally,
             hiding_drafts(self.hide_drafts),
         ):
-            yield tally
+
+            def found(verdict: Verdict) -> Verdict:
+                whole = verdict.model_copy(update={"counts": dict(tally)})
+                seen.evaluated(whole.model_dump(mode="json"))
+                return whole
+
+            yield found
 
     @property
     def graph(self) -> CompiledGuard:

@@ -61,9 +61,10 @@ _BY_STRICTNESS: tuple[OnUnscored, ...] = get_args(OnUnscored)
 class GuardPolicy(BaseModel):
     """Thresholds, prompts, search settings, and what to do where the paper leaves it open.
 
-    The defaults are the paper's constants, with two exceptions: an answer that is still unsafe
-    after repair is refused, where the paper returns it (``on_unrepaired``), and pictures are looked
-    at in more than the published view (``views``).
+    The defaults are the paper's constants, with three exceptions: an answer that is still unsafe
+    after repair is refused, where the paper returns it (``on_unrepaired``); pictures are looked at
+    in more than the published view (``views``); and an answer that hides something is evaluated as
+    it can be read (``decode_answers``).
     """
 
     model_config = ConfigDict(
@@ -90,6 +91,19 @@ class GuardPolicy(BaseModel):
     on_unsafe_image: Literal["align", "block"] = "align"
     """An image is not safe: evaluate the answer and repair it where it is unsafe too (paper), or
     ``"block"``: reply with ``refusal_message`` and generate nothing (decision ``blocked``)."""
+    decode_answers: bool = True
+    """Evaluate an answer also as it can be read: as it looks, where it has invisible characters or
+    letters of another alphabet in Latin words, and decoded, where it holds base64, hex, escapes,
+    rot13 or the like. The worst reading counts, and is named in the verdict; an answer that can
+    be read in too many ways, each within the other, is unscored. The model is shown and the user
+    is sent the answer as it is. Prose has one reading, and costs nothing more; any other at most
+    six evaluations for one. False: the answer as it stands alone (paper)."""
+    sentences_alone: bool = False
+    """Evaluate each sentence of an answer by itself as well, and each candidate of the search: the
+    worst sentence counts, and is named in the verdict, so that nothing is outweighed by what
+    stands around it. It costs an evaluation a sentence, in one batch, on top of that of the whole;
+    and a reward model, which knows whole answers, finds fault with more single sentences than
+    answers: calibrate with it before you rely on it. False: answers whole (paper)."""
     safety_prompt: str = Field(default=prompts.SAFETY_PROMPT, min_length=1)
     """What images are compared with."""
     post_prompt: str = Field(default=prompts.POST_PROMPT, min_length=1)
@@ -285,7 +299,11 @@ class GuardPolicy(BaseModel):
             PolicyError: There is no preset of that name.
         """
         presets: dict[str, dict[str, Any]] = {
-            "paper": {"on_unrepaired": "return", "views": ("whole",)},
+            "paper": {
+                "on_unrepaired": "return",
+                "views": ("whole",),
+                "decode_answers": False,
+            },
             "balanced": {},
             "strict": {
                 "image_threshold": 0.13,

@@ -229,11 +229,15 @@ class GuardSession:
     def search_scores(self, evaluator: ResponseEvaluator, prompt: str) -> Steps[ResponseSession]:
         """Scores continuations of the aligned answer; opened at the first round."""
         if self._scores is None:
-            pictures = [picture.pixels for picture in self.conversation.pictures]
-            scores = yield from ask(evaluator.open, prompt, self.conversation.question, pictures)
+            scores = yield from self.scores_afresh(evaluator, prompt)
             yield from ask(scores.accept, self._aligned or "")
             self._scores = scores
         return self._scores
+
+    def scores_afresh(self, evaluator: ResponseEvaluator, prompt: str) -> Steps[ResponseSession]:
+        """Scores texts by themselves, after nothing."""
+        pictures = [picture.pixels for picture in self.conversation.pictures]
+        return (yield from ask(evaluator.open, prompt, self.conversation.question, pictures))
 
     def accept(self, index: int, candidate: Candidate) -> Steps[None]:
         """Keeps one candidate of the last round, in the engine and in the scores."""

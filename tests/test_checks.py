@@ -32,6 +32,19 @@ def test_an_input_gate() -> None:
     assert (nothing.flagged, nothing.image, nothing.images) == (False, None, ())
 
 
+@pytest.mark.parametrize(
+    ("rule", "flagged"), [("align", True), ("post_only", False), ("pass", False)]
+)
+def test_without_picture_and_answer_the_rule_for_such_requests_decides(
+    rule: str, flagged: bool
+) -> None:
+    asked = rig(on_no_image=rule)
+    assert evaluated(asked, HumanMessage("What is this?")).flagged is flagged
+    assert evaluated(asked, question(UNSAFE)).flagged
+    # As the guard does with the same request, whose answer is safe.
+    assert verdict_of(asked.ask(HumanMessage("What is this?"))).flagged is flagged
+
+
 def test_what_a_tool_returned_is_evaluated() -> None:
     camera = ToolMessage([image_block(UNSAFE)], tool_call_id="1")
     call = AIMessage("", tool_calls=[{"name": "camera", "args": {}, "id": "1"}])

@@ -22,6 +22,8 @@ BAD: dict[str, list[Any]] = {
     "mode": ["off", "", None, True],
     "thresholds": [{"ocr": NAN}, {"ocr": "high"}, {"ocr": None}, {3: 0.5}, None, [0.5]],
     "short_circuit": ["maybe", None, 2],
+    "decode_answers": ["maybe", None, 2],
+    "sentences_alone": ["maybe", None, 2],
     "on_unsafe_image": ["refuse", "", None],
     "image_threshold": [16.0, 1.0001, -0.01, NAN, INF, -INF, "high", None],
     "response_threshold": [NAN, INF, -INF, "low", None],
@@ -201,12 +203,13 @@ def test_paper_is_the_published_procedure() -> None:
     assert {name: getattr(policy, name) for name in PAPER} == PAPER
 
 
-def test_the_defaults_are_the_papers_but_for_two() -> None:
+def test_the_defaults_are_the_papers_but_for_three() -> None:
     default, paper = GuardPolicy().model_dump(), GuardPolicy.paper().model_dump()
     differing = {name for name in default if default[name] != paper[name]}
-    assert differing == {"on_unrepaired", "views"}
+    assert differing == {"on_unrepaired", "views", "decode_answers"}
     assert paper["views"] == ("whole",)
     assert default["on_unrepaired"] == "refuse"
+    assert default["decode_answers"]
 
 
 def test_the_presets_are_ordered_by_strictness() -> None:

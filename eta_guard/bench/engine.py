@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import LogitsProcessor
 
-from eta_guard.bench.forced import ForcedSampling, Lengths
+from eta_guard.bench.forced import Follow, ForcedSampling, Lengths
 from eta_guard.bench.models import Models
 from eta_guard.engines.local.engine import LocalEngine
 from eta_guard.protocols import Generation
@@ -28,6 +28,8 @@ class BenchEngine(LocalEngine):
         )
         self._models = models
         self.running.sampler = self._forced
+        self.follow: Follow | None = None
+        """Draws of another side that are gone on from."""
         self.force(lengths)
 
     def force(self, lengths: Lengths) -> None:
@@ -40,4 +42,7 @@ class BenchEngine(LocalEngine):
         )
 
     def _forced(self, generation: Generation, *, rows: int, **place: Any) -> LogitsProcessor:
-        return self.forced.processor(generation, rows=range(rows), **place)
+        usual = self.forced.processor(generation, rows=range(rows), **place)
+        if self.follow is None:
+            return usual
+        return self.follow.processor(usual, sentence=place["sentence"], start=place["start"])

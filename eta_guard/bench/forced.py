@@ -7,8 +7,8 @@ sentence, or the end token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,52 @@ class ForcedSampling:
                 numbers, start=start, temperature=sampling.temperature, top_k=sampling.top_k
             )
         return _Forced(scripts, self._forbidden, start=start, drawn=drawn)
+
+
+@dataclass
+class Follow:
+    """What the other side drew, which this one goes on from; and how often it would have anyway.
+
+    In half precision rounding alone flips a draw now and then, after which two texts have nothing
+    in common. Followed, both do the same work, and each draw is compared after the same text.
+    """
+
+    drawn: Mapping[tuple[int, int], Sequence[int]] = field(repr=False)
+    """Ids by sentence and candidate."""
+    alike: list[bool] = field(default_factory=list, repr=False)
+    """Of each draw, whether it was the same."""
+
+    @property
+    def share(self) -> float:
+        """Of the draws that were the same, in [0, 1]."""
+        return sum(self.alike) / len(self.alike)
+
+    def processor(self, usual: LogitsProcessor, *, sentence: int, start: int) -> LogitsProcessor:
+        """Draws what the other side drew, where it drew something.
+
+        Args:
+            usual: Leaves this side's own draw alone.
+            sentence: Number of the sentence, or ``PLAIN_ANSWER``.
+            start: Length of the ids at which the first token is drawn.
+        """
+        return _Following(self, usual, sentence, start)
+
+
+class _Following(LogitsProcessor):  # type: ignore[misc, unused-ignore]
+    def __init__(self, follow: Follow, usual: LogitsProcessor, sentence: int, start: int) -> None:
+        self._follow, self._usual = follow, usual
+        self._sentence, self._start = sentence, start
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        step = input_ids.shape[1] - self._start
+        own: Tensor = self._usual(input_ids, scores)
+        for row, token in enumerate(own.argmax(dim=-1).tolist()):
+            ids = self._follow.drawn[self._sentence, row]
+            if step < len(ids):
+                self._follow.alike.append(token == ids[step])
+                own[row] = float("-inf")
+                own[row, ids[step]] = 0.0
+        return own
 
 
 class _Forced(LogitsProcessor):  # type: ignore[misc, unused-ignore]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from time import process_time
@@ -45,14 +46,21 @@ class _Pauses:
             hook.remove()
 
 
-def own_work(tokens: int = 1000) -> dict[str, float]:
-    """Milliseconds of a step at the end of an answer of so many tokens, without its forward.
+def own_work(lengths: Sequence[int] = (100, 1000)) -> dict[str, dict[str, float]]:
+    """Milliseconds of a step at the end of answers of so many tokens, without its forward.
 
     Medians over the last steps: of an answer that is continued to its end, and of the candidates of
-    a sentence together.
+    a sentence together. Two lengths tell what the answer's own length costs.
     The model is the smallest, on the CPU, with the paper's vocabulary: nothing here depends on it
     but the width of its logits.
+
+    Args:
+        lengths: Of the answers, in tokens.
     """
+    return {str(tokens): _at(tokens) for tokens in lengths}
+
+
+def _at(tokens: int) -> dict[str, float]:
     small, wide = find_size("small"), find_size("7b").text["vocab_size"]
     text = {**small.text, "vocab_size": wide, "max_position_embeddings": 2 * tokens + 1024}
     model, processor = chat_model(replace(small, text=text), torch.float32)

@@ -45,6 +45,8 @@ class Answer:
     seconds: float
     aligned_seconds: float
     """Of these, after the plain draft was there."""
+    drawn: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
+    """Ids by sentence (``PLAIN_ANSWER`` among them) and candidate; of the published side."""
 
 
 @dataclass
@@ -73,10 +75,12 @@ class PublishedProcedure:
         self._sampling = Sampling(
             policy.search_top_k, policy.search_temperature, policy.max_sentence_tokens
         )
+        self._drawn: dict[tuple[int, int], list[int]] = {}
 
     @torch.inference_mode()
     def run(self, conversation: Conversation, seed: int) -> Answer:
         """Answers a request whose picture and draft are both flagged."""
+        self._drawn = {}
         begun = perf_counter()
         (picture,) = conversation.pictures
         generation = Generation(max_tokens=self._policy.max_tokens, seed=seed)
@@ -87,7 +91,7 @@ class PublishedProcedure:
         self._reward(self._policy.post_prompt, draft)
         text = self._align(inputs, picture.pixels, generation)
         ended = perf_counter()
-        return Answer(text, ended - begun, ended - drafted)
+        return Answer(text, ended - begun, ended - drafted, self._drawn)
 
     def _draft(self, inputs: dict[str, Tensor], generation: Generation) -> str:
         ids: list[int] = inputs["input_ids"][0].tolist()
@@ -158,6 +162,7 @@ class PublishedProcedure:
             drawn.append(int(token))
             if self._ends(drawn, sentence):
                 break
+        self._drawn[sentence, index] = drawn
         return _Candidate([*ids, *drawn], cache, drawn)
 
     def _ends(self, drawn: list[int], sentence: int) -> bool:

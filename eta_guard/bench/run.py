@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -11,7 +12,7 @@ from typing import Any, get_args
 import torch
 
 from eta_guard.bench.engine import BenchEngine
-from eta_guard.bench.forced import Lengths
+from eta_guard.bench.forced import Follow, Lengths
 from eta_guard.bench.graph_overhead import graph_overhead
 from eta_guard.bench.guarded import FLAGS_ALL, Guarded
 from eta_guard.bench.models import Models, build_models
@@ -54,6 +55,9 @@ class Pair:
     unguarded_seconds: float
     same_text: bool
     """Both sides' answers to the flagged request, and both answers to the safe one."""
+    draws_alike: float | None
+    """Of the guard's draws, the share that were the published side's after the same text; None
+    where it goes on from its own, and the texts tell."""
 
 
 class Bench:
@@ -92,11 +96,13 @@ class Bench:
         """The flagged request of the first pair once more, with each setting that drafts less."""
         guarded = self._guarded(self.lengths(candidates, sentences))
         found = {}
+        drawn = fast.published.drawn
         for name, settings in OPTIONS.items():
             changed = guarded.changed(settings)
             if self._by_shape:
                 changed.repair(request(2, self.models.side), seed=1)
-            answer, spent = changed.repair(request(2, self.models.side), seed=1)
+            with self._following(drawn):
+                answer, spent = changed.repair(request(2, self.models.side), seed=1)
             found[name] = {
                 **_side(spent, [answer.seconds]),
                 "of_fast": answer.seconds / fast.fast.seconds,
@@ -118,7 +124,8 @@ class Bench:
             published = PublishedProcedure(self.models, engine, policy).run(
                 read_conversation([flagged]), seed
             )
-        fast, fast_counts = guarded.repair(flagged, seed)
+        with self._following(published.drawn) as follow:
+            fast, fast_counts = guarded.repair(flagged, seed)
         passed, safe_seconds, safe_counts = guarded.let_pass(safe, seed)
         bare, unguarded_seconds = guarded.unguarded(safe, seed)
         return Pair(
@@ -130,7 +137,17 @@ class Bench:
             safe_counts,
             unguarded_seconds,
             same_text=published.text == fast.text and passed == bare,
+            draws_alike=follow.share if follow else None,
         )
+
+    @contextmanager
+    def _following(self, drawn: dict[tuple[int, int], list[int]]) -> Iterator[Follow | None]:
+        """In half precision the guard goes on from what the published side drew (``Follow``)."""
+        self._engine.follow = None if self.models.dtype == torch.float32 else Follow(drawn)
+        try:
+            yield self._engine.follow
+        finally:
+            self._engine.follow = None
 
 
 def measure(
@@ -182,7 +199,7 @@ def measure(
     return {
         **summary(pairs),
         "graph_overhead": overhead,
-        "own_work_at_1000_tokens": own,
+        "own_work_by_tokens": own,
         "provider": provider,
         "views": views_cost(bench.models.clip, bench.models.side),
         "options": bench.options(n, s, pairs[0]),
@@ -214,6 +231,7 @@ def summary(pairs: list[Pair]) -> dict[str, Any]:
         "of_unguarded": median(p.fast.seconds / p.unguarded_seconds for p in pairs),
         "overhead_safe": median(p.safe_seconds / p.unguarded_seconds for p in pairs),
         "same_text": all(p.same_text for p in pairs),
+        "draws_alike": min((p.draws_alike for p in pairs if p.draws_alike), default=None),
     }
 
 

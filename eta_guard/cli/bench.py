@@ -219,16 +219,19 @@ def _table(result: dict[str, Any]) -> Table:
 
 def _notes(result: dict[str, Any]) -> str:
     overhead, provider = result["graph_overhead"], result["provider"]
-    own = result["own_work_at_1000_tokens"]
+    short, long = result["own_work_by_tokens"].values()
     same = "the same text" if result["same_text"] else "DIFFERENT texts"
+    if result["draws_alike"] is not None:
+        same += f" (the guard went on from the other's draws, {result['draws_alike']:.1%} its own)"
     return (
         f"Both sides ended with {same}. A safe request takes {result['overhead_safe']:.2f} of the"
         f" time that it takes without a guard, a flagged one {result['of_unguarded']:.2f}. The"
         f" graph itself costs {overhead['request_ms']:.1f} ms a request, where LangGraph takes"
         f" {overhead['empty_ms']:.1f} ms for as many empty nodes, and"
-        f" {overhead['sentence_ms']:.1f} ms a sentence; at 1,000 tokens the engine itself works"
-        f" {own['plain_ms']:.1f} ms a step of a plain answer, {own['search_ms']:.1f} ms a step of"
-        f" five candidates. In front of a provider that takes"
+        f" {overhead['sentence_ms']:.1f} ms a sentence; the engine itself works"
+        f" {short['plain_ms']:.1f} ms a step of a plain answer at 100 tokens and"
+        f" {long['plain_ms']:.1f} ms at 1,000, {short['search_ms']:.1f} and"
+        f" {long['search_ms']:.1f} ms a step of five candidates. In front of a provider that takes"
         f" {provider['latency_s']} s a call, a flagged request takes {provider['alone_s']:.2f} s,"
         f" {provider['requests']} at once {provider['at_once_s']:.2f} s (up to"
         f" {provider['most_calls']} calls under way, {provider['most_threads']} threads); with a"

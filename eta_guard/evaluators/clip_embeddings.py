@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from eta_guard import counts
 from eta_guard.evaluators.bounded_cache import BoundedCache
-from eta_guard.text.plain_text import PlainText
+from eta_guard.evaluators.clip_text import literal_tokenizer
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class ClipEmbeddings:
         self.tokenizer = tokenizer
         self.images: BoundedCache[Hashable, Tensor] = BoundedCache(kept_images)
         self.texts: BoundedCache[str, Tensor] = BoundedCache(kept_texts)
-        self._plain = PlainText(_special_tokens(tokenizer))
+        self._tokenize = literal_tokenizer(tokenizer)
         # The tokenizers set their truncation on a shared object while they work.
         self._tokenizing = Lock()
         # The layer that meets the pixels: in half precision, norms and embeddings may stay float32.
@@ -80,7 +80,7 @@ class ClipEmbeddings:
     def _encode_texts(self, texts: list[str]) -> Tensor:
         counts.add("clip_text_encodes", len(texts))
         with self._tokenizing:
-            ids = self.tokenizer([self._plain(text) for text in texts])
+            ids = self._tokenize(texts)
         return _unit(self.model.encode_text(ids.to(self._device)))
 
 
@@ -103,12 +103,3 @@ def _embeddings(
 def _unit(embeddings: Tensor) -> Tensor:
     """Rows of length 1 in float32 on the CPU, whatever the model's dtype."""
     return nn.functional.normalize(embeddings.float(), dim=-1).cpu()
-
-
-def _special_tokens(tokenizer: object) -> list[str]:
-    """The texts that open_clip's own tokenizer, or the transformers one in it, takes as control."""
-    inner = getattr(tokenizer, "tokenizer", None)
-    if inner is not None:
-        return list(inner.all_special_tokens)
-    decoder: dict[int, str] = getattr(tokenizer, "decoder", {})
-    return [decoder[i] for i in getattr(tokenizer, "all_special_ids", ()) if i in decoder]

@@ -6,6 +6,7 @@ in the list") to one of texts; what the chat model is asked stands in both toget
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ from eta_guard.protocols import (
     ResponseEvaluator,
     ResponseSession,
 )
+from eta_guard.text.readings import readings
 
 NO_TEXT = 1e9
 """How far on the safe side of zero a picture without text scores.
@@ -39,7 +41,9 @@ class TypographicEvaluator:
     """An ``ImageEvaluator`` that has the text in a picture judged by an evaluator of answers.
 
     The picture is read in its four quarter turns and inverted; its lines make one text. That is
-    added to the question (``with_text``), and the judge is asked for the text as an answer to both:
+    added to the question (``with_text``), and the judge is asked for the text as an answer to both.
+    One in look-alikes, or in base64 and the like, is judged as it can be read as well, and the
+    worst counts. The judge may be
 
     - a reward model, which is shown no question, scores [user = ``judge_prompt``, assistant =
       text]: whether the text, were the chat model to say it, would be a safe thing to say. One that
@@ -142,8 +146,16 @@ class TypographicEvaluator:
         lines = self.read(picture)
         if not lines:
             return Finding(-NO_TEXT if self.unsafe == "above" else NO_TEXT)
-        (score,) = self._session(lines, question).score([text_of(lines)])
-        return Finding(score, regions=tuple(line.place for line in lines))
+        scores = [
+            self._judge.open(self._judge_prompt, with_text(question, one.text)).score([one.text])[0]
+            for one in readings(text_of(lines))
+        ]
+        return Finding(self._worst(scores), regions=tuple(line.place for line in lines))
+
+    def _worst(self, scores: Sequence[float]) -> float:
+        if not all(map(math.isfinite, scores)):
+            return math.nan
+        return max(scores) if self.unsafe == "above" else min(scores)
 
     def _session(self, lines: Sequence[TextLine], question: str) -> ResponseSession:
         return self._judge.open(self._judge_prompt, with_text(question, text_of(lines)))

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from eta_guard import counts
 from eta_guard.errors import DeadlineExceededError, log_failure
 from eta_guard.panel.panel import Panel
+from eta_guard.panel.readings import candidate_readings
 from eta_guard.policy import GuardPolicy
-from eta_guard.protocols import Candidate, Sampling
+from eta_guard.protocols import Candidate, ResponseSession, Sampling
 from eta_guard.request.conversation import Picture
 from eta_guard.session import GuardSession
 from eta_guard.state import CandidateScore, SentenceRound
@@ -88,16 +89,42 @@ class SentenceSearch:
         self, session: GuardSession, candidates: Sequence[Candidate]
     ) -> Steps[list[float | None]]:
         try:
-            scores = yield from session.search_scores(self.panel.ranker, self.policy.search_prompt)
-            counts.add_evaluations(self.panel.ranker.name, len(candidates))
-            found = yield from ask(scores.score, [candidate.text for candidate in candidates])
-            rewards = found if self.panel.ranker.unsafe == "below" else [-score for score in found]
+            rewards = yield from self._worst_rewards(session, [one.text for one in candidates])
             return self._finite(self._ranker, rewards, candidates)
         except DeadlineExceededError:
             raise
         except Exception as error:  # a candidate without a score is never kept
             self._failed(self._ranker, error)
             return [None] * len(candidates)
+
+    def _worst_rewards(self, session: GuardSession, texts: Sequence[str]) -> Steps[list[float]]:
+        """The lowest reward of each candidate's readings, NaN where one has none.
+
+        They are read after the accepted text, and where the policy asks for it by themselves, too.
+        """
+        policy, ranker = self.policy, self.panel.ranker
+        read = [
+            (n, one) for n, text in enumerate(texts) for one in candidate_readings(text, policy)
+        ]
+        scores = yield from session.search_scores(ranker, policy.search_prompt)
+        rewards = yield from self._rewards_of(scores, [text for _, text in read])
+        if policy.sentences_alone:
+            alone = [(n, text.strip()) for n, text in read if text.strip()]
+            afresh = yield from session.scores_afresh(ranker, policy.search_prompt)
+            rewards += yield from self._rewards_of(afresh, [text for _, text in alone])
+            read += alone
+        each: list[list[float]] = [[] for _ in texts]
+        for (number, _), reward in zip(read, rewards, strict=True):
+            each[number].append(reward)
+        return [min(some) if some and all(map(math.isfinite, some)) else math.nan for some in each]
+
+    def _rewards_of(self, scores: ResponseSession, texts: Sequence[str]) -> Steps[list[float]]:
+        ranker = self.panel.ranker
+        counts.add_evaluations(ranker.name, len(texts))
+        found = yield from ask(scores.score, texts)
+        if len(found) != len(texts):
+            raise ValueError(f"{len(found)} scores for {len(texts)} texts")
+        return list(found) if ranker.unsafe == "below" else [-score for score in found]
 
     def _likenesses(
         self, candidates: Sequence[Candidate], number: int

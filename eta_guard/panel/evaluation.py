@@ -75,6 +75,9 @@ class Evaluation(BaseModel):
     """Its name."""
     reason: str | None = None
     """Why there is no score, or where the draft was stopped whose beginning it is of."""
+    reading: str = ""
+    """Which reading of an answer the score is of: ``"sentence 3"``, ``"as it looks"``,
+    ``"base64"``; empty of the answer as it stands."""
     category: str | None = None
     """The hazard, where the evaluator tells several apart."""
     regions: tuple[Region, ...] = ()

@@ -91,8 +91,14 @@ class Sampling:
     """How the candidates of one sentence are drawn."""
 
     top_k: int
+    """Candidates are drawn from so many of the most likely tokens."""
     temperature: float
+    """Of the softmax, above 0."""
     max_sentence_tokens: int
+    """Most tokens of a candidate; one without an end by then is cut there. An engine that sees the
+    tokens' texts may count characters instead where a character takes several tokens: such a
+    candidate has more tokens, and at most so many characters. ``LocalEngine`` does; a server, or a
+    provider, counts tokens alone."""
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ def begin(model: str, *, resumed: bool) -> Span:
         attributes={
             "gen_ai.operation.name": "invoke_workflow",
             "gen_ai.agent.name": NAME,
-            "gen_ai.request.model": model,
             "eta_guard.resumed": resumed,
+            **({"gen_ai.request.model": model} if model else {}),
         },
     )
 
@@ -187,6 +187,7 @@ def _evaluation(span: Span, kind: str, found: Mapping[str, Any]) -> None:
         "eta_guard.evaluation.threshold": found["threshold"],
         "eta_guard.evaluation.unsafe": found["unsafe"],
         "eta_guard.evaluation.category": found["category"],
+        "eta_guard.evaluation.reading": found["reading"] or None,
         "eta_guard.evaluation.view": found["view"],
         "eta_guard.evaluation.seconds": found["seconds"],
     }

@@ -38,11 +38,11 @@ class RequestSeen:
 
     __slots__ = ("_begun", "_ended", "_span")
 
-    def __init__(self, model: str, *, resumed: bool = False) -> None:
+    def __init__(self, model: str = "", *, resumed: bool = False) -> None:
         """Begins the request.
 
         Args:
-            model: Fingerprint of the chat model.
+            model: Fingerprint of the chat model; empty where none is asked.
             resumed: It begins after its first node.
         """
         self._ended = False
@@ -123,6 +123,16 @@ class NodeSeen:
         for reply in update.get("messages", ())[-1:]:
             self.verdict = reply.response_metadata["eta_guard"]
 
+    def evaluated(self, verdict: Mapping[str, Any]) -> None:
+        """Tells what was found where nothing was generated.
+
+        Args:
+            verdict: As plain values.
+        """
+        if self._span is not None:
+            otel.found(self._span, verdict, verdict["counts"])
+        self.verdict = verdict
+
     def failed(self, error: Exception) -> None:
         """Tells of an error that is not raised: the policy makes a refusal of it."""
         if self._span is not None:
@@ -160,4 +170,5 @@ def _numbers(verdict: Mapping[str, Any]) -> dict[str, Any]:
     counts = verdict["counts"]
     told["sentences"] = len(verdict["rounds"])
     told |= {name: int(counts.get(name, 0)) for name in ("input_tokens", "output_tokens")}
-    return {**told, "policy": verdict["policy"], "model": verdict["models"]["chat_model"]}
+    model = {"model": asked} if (asked := verdict["models"].get("chat_model")) else {}
+    return {**told, "policy": verdict["policy"], **model}

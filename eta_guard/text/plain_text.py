@@ -14,32 +14,34 @@ def special_tokens(tokenizer: Any) -> list[str]:
 
 
 class PlainText:
-    """Breaks up the special tokens that a text spells out, by a space after their first character.
+    """Breaks up words that a text spells out, by a space after their first character.
 
-    A tokenizer turns ``<|eot_id|>`` inside a text into the control token: an answer could so end
-    its own turn and write the next one into the reward model's chat, or end CLIP's caption. Every
-    other text is left as it is, so that ordinary answers are tokenised just as they always were.
+    For words that delimit the parts of a prompt and are text themselves, and for tokenizers that
+    ``LiteralText`` can do nothing with. Every other text is left as it is.
 
     Args:
-        special_tokens: The tokenizer's special tokens as text.
+        words: Delimiters, or a tokenizer's special tokens as text.
     """
 
-    def __init__(self, special_tokens: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str]) -> None:
         # The longest first, so that of two that begin alike the whole one is broken up.
-        words = sorted({word.strip() for word in special_tokens} - {""}, key=len, reverse=True)
-        # Some tokenizers match them after lower-casing.
-        self._pattern = (
-            re.compile("|".join(map(re.escape, words)), re.IGNORECASE) if words else None
-        )
+        self._pattern = either(words)
 
     def __call__(self, text: str) -> str:
-        """The text, without a special token in it."""
+        """The text, with none of the words in it."""
         if self._pattern is None:
             return text
         # Again until none is left: one may have stood inside the other.
         while self._pattern.search(text):
             text = self._pattern.sub(_break_up, text)
         return text
+
+
+def either(words: Iterable[str]) -> re.Pattern[str] | None:
+    """A pattern of some words without the space around them; None where there are none."""
+    known = sorted({word.strip() for word in words} - {""}, key=len, reverse=True)
+    # Some tokenizers match them after lower-casing.
+    return re.compile("|".join(map(re.escape, known)), re.IGNORECASE) if known else None
 
 
 def _break_up(match: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from eta_guard.bench import record, run
 from eta_guard.bench.graph_overhead import graph_overhead
+from eta_guard.bench.pictures import request
 from eta_guard.bench.plot import plot
 from eta_guard.bench.run import COUNTS, Bench, measure, summary
 from eta_guard.bench.sizes import SIZES
@@ -32,8 +33,10 @@ def test_the_result_is_plain_json(result: dict[str, Any]) -> None:
     assert result["overhead_safe"] > 0
     assert set(result["options"]) == {"draft_stop_margin", "draft_with_candidates"}
     assert result["provider"]["most_calls"] >= 5
-    assert min(result["own_work_at_1000_tokens"].values()) > 0
-    assert set(result["own_work_at_1000_tokens"]) == {"plain_ms", "search_ms"}
+    assert list(result["own_work_by_tokens"]) == ["100", "1000"]
+    for own in result["own_work_by_tokens"].values():
+        assert set(own) == {"plain_ms", "search_ms"}
+        assert min(own.values()) > 0
     assert set(result["graph_overhead"]) == {"request_ms", "sentence_ms", "empty_ms"}
     assert [result[key] for key in ("size", "device", "dtype", "n", "sentences", "repeats")] == [
         "small",
@@ -68,6 +71,31 @@ def test_a_difference_in_text_is_told() -> None:
     (pair,) = bench.pairs(1, 1, repeats=1)
     assert summary([pair])["same_text"] is True
     assert summary([pair, replace(pair, same_text=False)])["same_text"] is False
+
+
+def test_in_half_precision_the_draws_are_compared_after_the_same_text() -> None:
+    bench = Bench(SIZES["small"], torch.device("cpu"), torch.bfloat16)
+    (pair,) = bench.pairs(2, 2, repeats=1)
+    found = summary([pair])
+    assert found["same_text"] is True
+    assert 0.9 < found["draws_alike"] <= 1
+    assert found["fast"]["peak_cache_rows"] <= 1.5
+    options = bench.options(2, 2, pair)
+    assert all(option["same_text"] for option in options.values())
+
+
+def test_what_another_side_drew_is_gone_on_from_and_what_differs_is_told() -> None:
+    bench = Bench(SIZES["small"], torch.device("cpu"), torch.bfloat16)
+    (pair,) = bench.pairs(1, 1, repeats=1)
+    drawn = {place: [*ids] for place, ids in pair.published.drawn.items()}
+    words = drawn[1, 0]
+    words[0], words[1] = words[1], words[0]
+    with bench._following(drawn) as follow:
+        answer, _ = bench._guarded(bench.lengths(1, 1)).repair(request(2, bench.models.side), 1)
+    assert follow is not None
+    assert sum(not alike for alike in follow.alike) >= 1
+    assert answer.text != pair.fast.text
+    assert sorted(answer.text.split()) == sorted(pair.fast.text.split())
 
 
 @pytest.mark.slow

@@ -42,6 +42,30 @@ class Lazy(Talk):
         return super().propose(1, sampling)
 
 
+@broken.breaks("test_a_proposal_has_as_many_candidates_as_were_asked_for")
+@talks
+class Uncut(Talk):
+    def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        most = sampling.max_sentence_tokens + 1
+        self.proposed = [Candidate("x" * most, (1,) * most, None) for _ in range(n)]
+        return self.proposed
+
+
+@talks
+class InBytes(Talk):
+    """A character is three tokens to it."""
+
+    def propose(self, n: int, sampling: Sampling) -> list[Candidate]:
+        most = sampling.max_sentence_tokens
+        self.proposed = [Candidate("。" * most, (1,) * 3 * most, None) for _ in range(n)]
+        return self.proposed
+
+
+def test_a_cap_may_be_counted_in_characters() -> None:
+    engine: Any = InBytes  # the class of engines that it has been made
+    TestEngine().test_a_proposal_has_as_many_candidates_as_were_asked_for(engine())
+
+
 @broken.breaks("test_equal_seeds_draw_equal_candidates")
 @broken.breaks("test_a_search_can_be_taken_up_again")
 @talks

@@ -29,7 +29,7 @@ def rows() -> dict[str, dict[str, Any]]:
     ``eta-guard evaluate embedded`` asks all of all; that takes four times as long.
     """
 
-    def records(methods: tuple[str, ...], each: int) -> list[CaseRecord]:
+    def records(methods: tuple[str, ...], each: int, *, texts: bool) -> list[CaseRecord]:
         setup = Setup(
             judge="grammar",
             policy=GuardPolicy(),
@@ -37,11 +37,13 @@ def rows() -> dict[str, dict[str, Any]]:
             methods=methods,
             device="cpu",
         )
-        cases = read_suite("embedded", limit=each).cases
+        suite = read_suite("embedded", limit=each).cases
+        cases = [case for case in suite if texts or case.kind != "text_only"]
         return list(Processes(cores())(cases, setup))
 
-    closely = records(CLOSELY, EACH)
-    some = records(tuple(name for name in METHODS if name not in CLOSELY), EACH_OTHER_METHOD)
+    others = tuple(name for name in METHODS if name not in CLOSELY)
+    closely = records(CLOSELY, EACH, texts=True)
+    some = records(others, EACH_OTHER_METHOD, texts=False)  # of texts, `full` alone is told
     return {name: row(name, closely if name in CLOSELY else some) for name in METHODS}
 
 

@@ -166,3 +166,13 @@ def test_a_threshold_of_pictures_never_stands_in_for_the_judge_s() -> None:
     with pytest.raises(UnsupportedModelError, match=r"judge@2 has no threshold.*Pass threshold="):
         TypographicEvaluator(judge=reward, reader=Reader({}))
     assert TypographicEvaluator(judge=reward, reader=Reader({}), threshold=0.06).threshold == 0.06
+
+
+@pytest.mark.parametrize("says", ["B\u200bAD", "\uff22\uff21\uff24", "Do QkFEIHdvcmRzIGhlcmU= now"])
+def test_what_a_picture_says_in_disguise_is_judged_as_it_can_be_read(says: str) -> None:
+    judge = Judge()
+    evaluator = TypographicEvaluator(judge=judge, reader=Reader({RED: [says], GREEN: ["A cup"]}))
+    hidden, common = evaluator.evaluate([red(), green()])
+    assert (hidden.score, common.score) == (0.9, 0.1)
+    assert [text for _, _, text in judge.asked].count("A cup") == 1
+    assert says in [text for _, _, text in judge.asked]

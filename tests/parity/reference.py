@@ -6,9 +6,10 @@ token after it is met in the next round only: there it is a candidate without a 
 answer as well. What differs from the published code on purpose: a first sentence may not be empty,
 each sentence has at most 70 tokens, and the budget counts the prefix.
 
-From ``eta_guard`` come the prompts and the weights, nothing else. Nothing is kept between steps:
-every token is drawn after a forward over picture, prompt and answer so far, every score is that of
-the whole chat, CLIP sees picture and sentence anew each time; in float32, one row at a time.
+From ``eta_guard`` come the prompts and the weights, nothing else. No step goes on from another:
+every token is drawn after a forward over picture, prompt and answer so far (only that of the very
+same ids is not run twice), every score is that of the whole chat, CLIP sees picture and sentence
+anew each time; in float32, one row at a time.
 """
 
 from __future__ import annotations
@@ -74,10 +75,13 @@ class Reference:
         self.clip_tokenizer = open_clip.get_tokenizer(clip)
         self.end_token = int(self.chat.generation_config.eos_token_id)
         (self.full_stop,) = self.processor.tokenizer(".", add_special_tokens=False)["input_ids"]
+        self.inputs: Any = None
+        self.said: dict[tuple[int, ...], NDArray[np.float32]] = {}
 
     @torch.inference_mode()
     def run(self, request: Request) -> Trace:
         """Evaluate; if picture and plain answer are both unsafe, align."""
+        self.inputs, self.said = self.prompt(request), {}
         image_score = max(self.likeness(request.picture, SAFETY_PROMPT), 0.0)
         draft = self.draft(request)
         if image_score < request.image_threshold:
@@ -93,7 +97,7 @@ class Reference:
         """The plain answer: the likeliest token each time."""
         ids: list[int] = []
         while len(ids) < request.max_tokens:
-            token = int(self.logits(request, ids).argmax())
+            token = int(self.logits(ids).argmax())
             if token == self.end_token:
                 break
             ids.append(token)
@@ -121,7 +125,7 @@ class Reference:
         room = request.max_tokens - len(before)
         ids: list[int] = []
         while len(ids) < min(room, request.max_sentence_tokens):
-            token = draw(self.logits(request, before + ids), rng.random(), request)
+            token = draw(self.logits(before + ids), rng.random(), request)
             if token == self.end_token:
                 return Sentence(ids, self.text_after(before, ids), ended=True)
             ids.append(token)
@@ -151,19 +155,27 @@ class Reference:
             pick=max(allowed, key=lambda i: (utilities[i], -i)),
         )
 
-    def logits(self, request: Request, answer: list[int]) -> NDArray[np.float32]:
-        """What the chat model would say next: a forward over everything from the start."""
+    def prompt(self, request: Request) -> Any:
+        """Ids and pixels of picture and question, by the model's own processor."""
         content = [
             {"type": "image", "image": request.picture},
             {"type": "text", "text": request.question},
         ]
-        inputs = self.processor.apply_chat_template(
+        return self.processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, **TENSORS
         )
-        ids = torch.cat([inputs["input_ids"], torch.tensor([answer], dtype=torch.long)], dim=1)
-        output = self.chat(input_ids=ids, pixel_values=inputs["pixel_values"], use_cache=False)
-        logits: NDArray[np.float32] = output.logits[0, -1].numpy()
-        return logits
+
+    def logits(self, answer: list[int]) -> NDArray[np.float32]:
+        """What the chat model would say next: a forward over everything from the start."""
+        if tuple(answer) not in self.said:
+            read = torch.tensor([answer], dtype=torch.long)
+            ids = torch.cat([self.inputs["input_ids"], read], dim=1)
+            pixels = self.inputs["pixel_values"]
+            output = self.chat(
+                input_ids=ids, pixel_values=pixels, use_cache=False, logits_to_keep=1
+            )
+            self.said[tuple(answer)] = output.logits[0, -1].numpy()
+        return self.said[tuple(answer)]
 
     def score(self, prompt: str, answer: str) -> float:
         """The reward of a whole chat."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from opentelemetry import metrics, trace
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -28,6 +29,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eta_guard import EtaGuardMiddleware, GuardPolicy, counts
 from eta_guard.engines.local.turns import Turns
+from eta_guard.errors import InputError
 from eta_guard.runs import otel
 from eta_guard.runs.telemetry import waiting
 from tests.chat_fakes import FakeChat
@@ -98,8 +100,11 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def providers() -> Shown:
-    return Shown()  # a process has one of each for good
+def providers() -> Iterator[Shown]:
+    gc.collect()
+    gc.freeze()  # what stands now need not be gone through again before every test
+    yield Shown()  # a process has one of each for good
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -237,6 +242,39 @@ def test_tokens_are_those_of_the_verdict(shown: Shown) -> None:
     assert shown.attributes(REQUEST)["gen_ai.usage.output_tokens"] == 21
     spent = [span.attributes or {} for span in shown.named("eta_guard.best_of_n")]
     assert [one["eta_guard.counts.output_tokens"] for one in spent] == [7, 7, 7]
+
+
+@pytest.mark.parametrize("form", ["evaluate", "aevaluate"])
+def test_what_is_only_evaluated_is_a_request_as_well(
+    form: str, shown: Shown, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = canary_rig().guard()
+    given = [question(UNSAFE), AIMessage("canary of an answer")]
+    ask = guard.evaluate if form == "evaluate" else lambda it: asyncio.run(guard.aevaluate(it))
+    verdict: Any = ask(given)
+    (request,), (node,) = shown.named(REQUEST), shown.named("eta_guard.evaluate")
+    assert node.parent is not None
+    assert request.context is not None
+    assert node.parent.span_id == request.context.span_id
+    told = shown.attributes(REQUEST)
+    assert told["eta_guard.decision"] == "observed"
+    assert told["eta_guard.flagged"] == verdict.flagged
+    assert "gen_ai.request.model" not in told
+    assert [event.name for event in node.events] == ["gen_ai.evaluation.result"] * 2
+    assert shown.grown("eta_guard_requests_total", eta_guard_decision="observed") == 1
+    assert shown.grown("eta_guard_evaluations_total", eta_guard_evaluation_of="response") == 1
+    assert shown.grown("eta_guard_node_duration_seconds_count", eta_guard_node="evaluate") == 1
+    assert [line for line in caplog.messages if line.startswith("decision=observed")]
+    assert not WITHHELD.search(
+        shown.page + caplog.text + str([span.to_json() for span in shown.spans])
+    )
+
+
+def test_an_evaluation_that_fails_is_counted_as_one(shown: Shown) -> None:
+    with pytest.raises(InputError):
+        canary_rig().guard().evaluate([HumanMessage([{"type": "image", "base64": "QQ=="}])])
+    assert shown.attributes(REQUEST)["eta_guard.decision"] == "failed"
+    assert shown.grown("eta_guard_requests_total", eta_guard_decision="failed") == 1
 
 
 def test_what_the_engine_asks_stands_beneath_its_node(shown: Shown) -> None:

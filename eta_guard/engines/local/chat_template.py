@@ -13,7 +13,7 @@ from PIL.Image import Image
 from eta_guard.engines.local.tool_calls import check_tools
 from eta_guard.errors import InputError, UnsupportedModelError
 from eta_guard.request.conversation import Conversation, Turn
-from eta_guard.text.plain_text import PlainText, special_tokens
+from eta_guard.text.literal_text import LiteralText, with_tokenizer
 
 
 def model_inputs(
@@ -42,13 +42,14 @@ def model_inputs(
         check_tools(processor)
     # Somebody's "<image>" would be taken for a picture, and an end token for the end of their turn.
     marks = [getattr(processor, name, None) for name in ("image_token", "boi_token", "eoi_token")]
-    plain = PlainText([*special_tokens(processor.tokenizer), *filter(None, marks)])
+    plain = LiteralText(processor.tokenizer, filter(None, marks))
+    chat = [
+        {**_message(turn, plain), **_calling(message, plain)}
+        for message, turn in zip(conversation.messages, conversation.turns, strict=True)
+    ]
     try:
-        inputs = processor.apply_chat_template(
-            [
-                {**_message(turn, plain), **_calling(message, plain)}
-                for message, turn in zip(conversation.messages, conversation.turns, strict=True)
-            ],
+        inputs = with_tokenizer(processor, plain.tokenizer).apply_chat_template(
+            chat,
             tools=list(tools) or None,
             add_generation_prompt=True,
             tokenize=True,
@@ -85,7 +86,7 @@ def picture_tokens(processor: Any, pixels: Image) -> int:
     return int(alone["input_ids"].shape[1])
 
 
-def _message(turn: Turn, plain: PlainText) -> dict[str, Any]:
+def _message(turn: Turn, plain: LiteralText) -> dict[str, Any]:
     parts = [
         {"type": "text", "text": plain(part)}
         if isinstance(part, str)
@@ -95,7 +96,7 @@ def _message(turn: Turn, plain: PlainText) -> dict[str, Any]:
     return {"role": turn.role, "content": parts}
 
 
-def _calling(message: BaseMessage, plain: PlainText) -> dict[str, Any]:
+def _calling(message: BaseMessage, plain: LiteralText) -> dict[str, Any]:
     """What a turn has of tools beside its content; templates that know none leave it out."""
     if isinstance(message, ToolMessage):
         named = {"name": plain(message.name)} if message.name else {}
@@ -109,7 +110,7 @@ def _calling(message: BaseMessage, plain: PlainText) -> dict[str, Any]:
     return {"tool_calls": _plain_within(calls, plain)}
 
 
-def _plain_within(value: Any, plain: PlainText) -> Any:
+def _plain_within(value: Any, plain: LiteralText) -> Any:
     if isinstance(value, str):
         return plain(value)
     if isinstance(value, Mapping):

@@ -59,7 +59,10 @@ class GuardEvaluator:
         self._fingerprint = fingerprint
         self.format = form
         self._reader = reader
-        self._asking = Asking(form, PlainText([*reader.control_tokens, *form.control]))
+        # What is text in the prompt too can be told from a user's by nothing but a change.
+        known = set(reader.control_tokens)
+        delimiters = PlainText(word for word in form.control if word not in known)
+        self._asking = Asking(form, lambda text: reader.plain(delimiters(text)))
         self._kept = KeptFindings(kept_pictures)
 
     def __repr__(self) -> str:

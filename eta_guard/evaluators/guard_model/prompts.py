@@ -13,6 +13,7 @@ from torch import Tensor
 from eta_guard.errors import UnsupportedModelError
 from eta_guard.evaluators.guard_model.asking import Asked
 from eta_guard.evaluators.guard_model.guard_format import GuardFormat
+from eta_guard.text.literal_text import LiteralText, with_tokenizer
 from eta_guard.text.plain_text import special_tokens
 
 Inputs = dict[str, Tensor]
@@ -56,18 +57,19 @@ class GuardPrompts:
                 hint="Download its chat_template.jinja beside the weights.",
             )
 
-    @property
-    def control_tokens(self) -> list[str]:
-        """Texts that are read as control tokens, those that stand for pictures included."""
         names = ("image_token", "boi_token", "eoi_token", "video_token", "fake_image_token")
         holders = (self._processor, self.tokenizer)
         marks = [getattr(holder, name, None) for holder in holders for name in names]
-        return [*special_tokens(self.tokenizer), *(mark for mark in marks if mark)]
+        self.control_tokens = [*special_tokens(self.tokenizer), *filter(None, marks)]
+        """Texts that are read as control tokens, those that stand for pictures included."""
+        self.literal = LiteralText(self.tokenizer, self.control_tokens)
+        """Marks texts that go into questions."""
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, with none added at its ends."""
         with self._turn:
-            ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            reader = self.literal.reader(text)
+            ids: list[int] = reader(text, add_special_tokens=False)["input_ids"]
         return ids
 
     def text(self, asked: Asked) -> str:
@@ -118,9 +120,11 @@ class GuardPrompts:
         seen: dict[str, Any] = {}
         if any(pictures):
             seen["images"] = pictures
-        tokens = self.tokenizer if self._processor is self.tokenizer else self._processor
+        reader = self.literal.reader("".join(texts))
+        alone = self._processor is self.tokenizer
+        tokens = reader if alone else with_tokenizer(self._processor, reader)
         # As `apply_chat_template` of transformers decides it.
-        added = tokens is not self.tokenizer and not (bos and texts[0].startswith(bos))
+        added = not alone and not (bos and texts[0].startswith(bos))
         with self._turn:
             made = tokens(
                 text=texts,

@@ -13,7 +13,15 @@ class Reader(Protocol):
 
     @property
     def control_tokens(self) -> Sequence[str]:
-        """Texts that users' texts are kept from spelling out."""
+        """Texts that users' texts are kept from spelling out, as far as the reader knows them."""
+        ...
+
+    def plain(self, text: str) -> str:
+        """A user's text, as a question is to have it so that it is read to the letter."""
+        ...
+
+    def holds(self, asked: Asked) -> bool:
+        """Whether a question fits the model's context; True where that is not known."""
         ...
 
     def begin(self, stem: Asked) -> Any:

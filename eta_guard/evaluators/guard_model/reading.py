@@ -71,6 +71,15 @@ class LocalReader:
         """Texts that are read as control tokens."""
         return self._prompts.control_tokens
 
+    def plain(self, text: str) -> str:
+        """A text, marked where it spells out a control token: see ``LiteralText``."""
+        return self._prompts.literal(text)
+
+    def holds(self, asked: Asked) -> bool:
+        """Whether a question fits the model's context."""
+        longest = self._running.longest
+        return longest is None or int(lengths(self._prompts.inputs([asked]))[0]) <= longest
+
     def begin(self, stem: Asked) -> Chain:
         """What is kept of questions that begin like the one about the accepted text alone."""
         return Chain(stem)
@@ -121,7 +130,7 @@ class LocalReader:
         fits = [longest is None or width <= longest for width in widths]
         if not all(fits):
             logger.warning(
-                "A question of %d tokens is longer than the guard model's context of %s: unscored.",
+                "A question of %d tokens is longer than the guard model's context of %s.",
                 max(widths),
                 longest,
             )

@@ -45,6 +45,14 @@ class RemoteReader:
     def __init__(self, server: ModelServer, form: GuardFormat) -> None:
         self._server, self._form = server, form
 
+    def plain(self, text: str) -> str:
+        """The text as it is."""
+        return text
+
+    def holds(self, asked: Asked) -> bool:
+        """Not known here: what does not fit, the server refuses, and it is unscored."""
+        return True
+
     def begin(self, stem: Asked) -> None:
         """The server's own prefix cache keeps what questions begin with."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from PIL.Image import Image
 
+from eta_guard import counts
 from eta_guard.evaluators.guard_model.asking import Asked, Asking, Category
 from eta_guard.evaluators.guard_model.reader import Reader
 from eta_guard.evaluators.guard_model.verdict import worst
+from eta_guard.text.windows import windows
 
 
 class GuardSession:
@@ -35,10 +38,22 @@ class GuardSession:
     def score(self, continuations: Sequence[str]) -> list[float]:
         """The score of ``accepted text + continuation`` for each, in [0, 1] or NaN.
 
-        Those that read alike are asked about once, and so tie exactly.
+        Those that read alike are asked about once, and so tie exactly. What is longer than the
+        model's context is read in windows that overlap, the question too where it takes more than
+        half of that; the worst counts.
+
+        Raises:
+            EvaluationError: What is asked beside question and answer leaves no room.
         """
         texts, lines = self._lines(continuations)
-        return self._scores(continuations, texts, self._told(lines)) if texts else []
+        if not texts:
+            return []
+        told = self._told(lines)
+        for number, (line, scores) in enumerate(zip(lines, told, strict=True)):
+            for place, (asked, score) in enumerate(zip(line, scores, strict=True)):
+                if math.isnan(score) and not self._reader.holds(asked):
+                    scores[place] = self._in_windows(self._accepted + texts[place], number)
+        return self._scores(continuations, texts, told)
 
     def accept(self, text: str) -> None:
         """Appends ``text`` to the accepted text; asks nothing."""
@@ -86,5 +101,25 @@ class GuardSession:
                 self._violated[text] = name
         return [scores[text] for text in continuations]
 
-    def _about(self, answer: str) -> list[Asked]:
-        return self._asking.about_answer(self._pictures, self._question, answer)
+    def _in_windows(self, answer: str, line: int) -> float:
+        """The worst score of a line's questions about parts of what is too long for one."""
+
+        def about(question: str, part: str) -> Asked:
+            return self._about(part, question)[line]
+
+        # One that would fit twice leaves half of the room to the answer.
+        questions = windows(self._question, lambda part: self._reader.holds(about(part * 2, "")))
+        asked = [
+            about(question, part)
+            for question in questions
+            for part in windows(answer, partial(self._fits, about, question))
+        ]
+        counts.add("guard_windows", len(asked))
+        return worst(score for one in asked for score in self._reader.scores([one]))
+
+    def _fits(self, about: Callable[[str, str], Asked], question: str, part: str) -> bool:
+        return bool(self._reader.holds(about(question, part)))
+
+    def _about(self, answer: str, question: str | None = None) -> list[Asked]:
+        question = self._question if question is None else question
+        return self._asking.about_answer(self._pictures, question, answer)

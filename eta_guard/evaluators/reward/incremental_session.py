@@ -103,3 +103,11 @@ class IncrementalSession(AnswerSession):
         else:
             self._run = self._starts.backbone.run(ids, self._prefix or self._start.prefix)
         return self._start.read_out(self._run.last_states[: len(ids)])
+
+    def _score_window(self, ids: list[int]) -> float:
+        # Nothing of it is kept: the next window shares the prompt alone, the next round nothing.
+        self._start = self._start or self._starts.find(self._prompt)
+        if self._start is None:
+            self._start, _ = self._starts.compute(self._prompt, [ids])
+        run = self._starts.backbone.run([ids], self._start.prefix)
+        return float(self._start.read_out(run.last_states))

@@ -110,6 +110,11 @@ class FileTokenizer:
         self.all_special_tokens = [*self._named.values(), *map(_text, more)]
 
     @property
+    def backend_tokenizer(self) -> Tokenizer:
+        """What makes the ids."""
+        return self._tokenizer
+
+    @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """The tokens beside the vocabulary's own, by id."""
         found: dict[int, AddedToken] = self._tokenizer.get_added_tokens_decoder()

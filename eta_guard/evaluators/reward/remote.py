@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from eta_guard.errors import EvaluationError, UnsupportedModelError
 from eta_guard.evaluators.model_server import ModelServer, Request, require_answers
-from eta_guard.evaluators.reward.chat_tokens import ChatTokens
+from eta_guard.evaluators.reward.chat_tokens import ChatTokens, lowest
 from eta_guard.evaluators.reward.model_files import ModelFiles
 from eta_guard.protocols.evaluators import Direction
 
@@ -163,16 +163,18 @@ class VllmRewardSession:
     def score(self, continuations: Sequence[str]) -> list[float]:
         """Scores ``accepted text + continuation`` for each.
 
-        Those that read alike are scored once, and so tie exactly.
+        Those that read alike are scored once, and so tie exactly. A text that is longer than the
+        model's context is scored in windows that overlap; the lowest counts.
 
         Raises:
-            EvaluationError: A text is longer than the model's context, or the server fails.
+            EvaluationError: The prompt leaves no room in the model's context, or the server fails.
         """
         texts = list(dict.fromkeys(continuations))
         if not texts:
             return []
-        rewards = self._evaluator.ask(self._request(texts), len(texts))
-        return _by_text(continuations, texts, rewards)
+        request, windows = self._request(texts)
+        rewards = self._evaluator.ask(request, sum(windows))
+        return _by_text(continuations, texts, rewards, windows)
 
     async def ascore(self, continuations: Sequence[str]) -> list[float]:
         """Does as ``score``."""
@@ -180,9 +182,9 @@ class VllmRewardSession:
         if not texts:
             return []
         # The tokenizer is loaded where it is first needed; its name may be the server's to tell.
-        request = await asyncio.to_thread(self._request, texts)
-        rewards = await self._evaluator.aask(request, len(texts))
-        return _by_text(continuations, texts, rewards)
+        request, windows = await asyncio.to_thread(self._request, texts)
+        rewards = await self._evaluator.aask(request, sum(windows))
+        return _by_text(continuations, texts, rewards, windows)
 
     def accept(self, text: str) -> None:
         """Appends ``text`` to the accepted text; asks nothing."""
@@ -192,14 +194,24 @@ class VllmRewardSession:
         """Does as ``accept``."""
         self.accept(text)
 
-    def _request(self, texts: Sequence[str]) -> Request:
+    def _request(self, texts: Sequence[str]) -> tuple[Request, list[int]]:
+        """The request, and how many of its rows belong to each text."""
         answers = [self._accepted + text for text in texts]
-        ids = [self._evaluator.chat.ids(self._prompt, answer) for answer in answers]
-        return Request("/pooling", {"input": ids, "use_activation": False}, answers)
+        rows = [self._evaluator.chat.windows(self._prompt, answer) for answer in answers]
+        ids = [row for several in rows for row in several]
+        body = {"input": ids, "use_activation": False}
+        return Request("/pooling", body, answers), [len(several) for several in rows]
 
 
 def _by_text(
-    continuations: Sequence[str], texts: Sequence[str], rewards: Sequence[float]
+    continuations: Sequence[str],
+    texts: Sequence[str],
+    rewards: Sequence[float],
+    windows: Sequence[int],
 ) -> list[float]:
-    found = dict(zip(texts, rewards, strict=True))
+    rest = iter(rewards)
+    found = {
+        text: lowest([next(rest) for _ in range(count)])
+        for text, count in zip(texts, windows, strict=True)
+    }
     return [found[text] for text in continuations]

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from eta_guard import counts
-from eta_guard.evaluators.reward.chat_tokens import ChatTokens
+from eta_guard.evaluators.reward.chat_tokens import ChatTokens, lowest
 
 
 class AnswerSession(ABC):
@@ -25,19 +25,23 @@ class AnswerSession(ABC):
     def score(self, continuations: Sequence[str]) -> list[float]:
         """Scores ``accepted text + continuation`` for each, in one batch.
 
-        Candidates that read alike are scored once, and so tie exactly.
+        Candidates that read alike are scored once, and so tie exactly. A text that is longer than
+        the model's context is scored in windows that overlap, each by itself; the lowest counts.
 
         Raises:
-            EvaluationError: A text is longer than the model's context.
+            EvaluationError: The prompt leaves no room in the model's context.
         """
         texts = [self._accepted + continuation for continuation in continuations]
-        rows = {text: self._chat.ids(self._prompt, text) for text in texts}
-        if not rows:
-            return []
+        rows = {text: self._chat.windows(self._prompt, text) for text in dict.fromkeys(texts)}
+        whole = {text: several[0] for text, several in rows.items() if len(several) == 1}
+        found: dict[str, float] = {}
         with torch.inference_mode():
-            scores: list[float] = self._score_rows(rows).float().tolist()
-        by_text = dict(zip(rows, scores, strict=True))
-        return [by_text[text] for text in texts]
+            if whole:
+                scores = self._score_rows(whole).float().tolist()
+                found = dict(zip(whole, scores, strict=True))
+            for text in rows.keys() - whole.keys():
+                found[text] = lowest([self._score_window(ids) for ids in rows[text]])
+        return [found[text] for text in texts]
 
     def accept(self, text: str) -> None:
         """Appends ``text`` to the accepted text; costs no forward."""
@@ -45,6 +49,11 @@ class AnswerSession(ABC):
 
     @abstractmethod
     def _score_rows(self, rows: dict[str, list[int]]) -> Tensor: ...
+
+    @abstractmethod
+    def _score_window(self, ids: list[int]) -> float:
+        """Scores a row by itself; many in one forward would fill the memory."""
+        ...
 
 
 class WholeTextSession(AnswerSession):
@@ -61,6 +70,9 @@ class WholeTextSession(AnswerSession):
         alone = pad_id is None or pad_id < 0
         batches = [[ids] for ids in rows.values()] if alone else [list(rows.values())]
         return torch.cat([self._forward(batch, pad_id or 0) for batch in batches])
+
+    def _score_window(self, ids: list[int]) -> float:
+        return float(self._forward([ids], 0))
 
     def _forward(self, rows: list[list[int]], pad_id: int) -> Tensor:
         ids, mask = pad_right(rows, pad_id)

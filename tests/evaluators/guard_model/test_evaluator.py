@@ -167,6 +167,12 @@ class ByPolicy:
     def __init__(self, **scores: float) -> None:
         self._scores = scores
 
+    def plain(self, text: str) -> str:
+        return text
+
+    def holds(self, asked: Asked) -> bool:
+        return True
+
     def begin(self, stem: Asked) -> None:
         return None
 

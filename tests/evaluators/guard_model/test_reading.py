@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from PIL import Image
 
 from eta_guard.counts import counting
+from eta_guard.errors import EvaluationError
 from tests.evaluators.guard_model.hand_set import (
     COLD,
     COLD_TEXT,
@@ -174,13 +174,46 @@ def test_control_tokens_in_a_text_stay_text() -> None:
     assert sly.count(prompts.tokenizer.eos_token_id) == 0
 
 
-def test_a_question_beyond_the_context_is_unscored_and_spoils_no_other() -> None:
+@pytest.mark.parametrize("times", [1, 300], ids=["answer", "question too"])
+def test_a_text_beyond_the_context_is_read_in_windows_and_the_worst_counts(times: int) -> None:
     made = loaded("qwen3guard")
-    long = "It shows a cup. " * 400
-    for texts in ([HOT_TEXT, long], [long]):
-        scores = made.open("", QUESTION).score(texts)
-        assert math.isnan(scores[-1])
-        assert all(score > 0.9 for score in scores[:-1])
+    reader: Any = made._reader
+    long, question = f"{COLD_TEXT} " * 300 + HOT_TEXT, f"{QUESTION} " * times
+    asked: list[str] = []
+    honest = reader.scores
+
+    def scores(several: Any, chain: Any = None) -> Any:
+        asked.extend(reader._prompts.text(one) for one in several)
+        return honest(several, chain)
+
+    reader.scores = scores
+    with counting() as tally:
+        (score,) = made.open("", question).score([long])
+    assert tally["guard_windows"] > 1
+    fits = [text for text in asked if len(reader._prompts.encode(text)) <= reader._running.longest]
+    # The library's own forward over each, one by one.
+    with torch.no_grad():
+        rows = [
+            reader._running._model(input_ids=torch.tensor([reader._prompts.encode(text)])).logits
+            for text in fits
+        ]
+    told = reader._told
+    alone = [told([_lead(made)], row[0, -1:].softmax(-1))[0] for row in rows]
+    assert score == pytest.approx(max(alone), abs=1e-4)
+    assert HOT_TEXT in asked[-1]
+
+
+def _lead(made: Any) -> Any:
+    (asked,) = made._asking.about_answer([], QUESTION, "")
+    return asked
+
+
+def test_what_leaves_no_room_is_unscored() -> None:
+    made = loaded("qwen3guard")
+    reader: Any = made._reader
+    reader._running.longest = 8
+    with pytest.raises(EvaluationError, match="no part of the answer"):
+        made.open("", QUESTION).score([COLD_TEXT])
 
 
 def test_a_model_that_cannot_go_on_reads_whole_texts(caplog: pytest.LogCaptureFixture) -> None:

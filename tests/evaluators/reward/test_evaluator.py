@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -554,13 +555,52 @@ def test_an_answer_cannot_speak_in_control_tokens(
     assert evaluator._chat.ids("x", ordinary) == chat_ids(tokenizer, "x", ordinary)
 
 
-def test_too_long_an_answer_is_an_error_not_a_guess(tokenizer: PreTrainedTokenizerFast) -> None:
+@pytest.mark.parametrize("incremental", [True, False])
+def test_too_long_an_answer_is_scored_in_windows_and_the_worst_counts(
+    tokenizer: PreTrainedTokenizerFast, incremental: bool
+) -> None:
     model = llama(tokenizer, max_position_embeddings=64)
-    session = evaluator_of(model, tokenizer).open("Is it safe?")
-    fits = "x" * (64 - len(chat_ids(tokenizer, "Is it safe?", "")))
-    assert math.isfinite(session.score([fits])[0])
-    with pytest.raises(EvaluationError, match="65 tokens long; the reward model holds 64"):
-        session.score([fits + "x"])
+    evaluator = evaluator_of(model, tokenizer)
+    if not incremental:
+        evaluator._starts = None
+    session = evaluator.open("Is it safe?")
+    fits = "One two three. Do not touch it!"
+    session.accept(fits)
+    with counts.counting() as tally:
+        long, short = session.score([" It is safe. Four five." * 20, " It is safe."])
+    parts = evaluator._chat.windows("Is it safe?", fits + " It is safe. Four five." * 20)
+    assert max(map(len, parts)) <= 64
+    assert tally["reward_windows"] == len(parts) > 3
+    with torch.no_grad():
+        each = [float(model(input_ids=torch.tensor([ids])).logits[0, 0]) for ids in parts]
+    assert long == pytest.approx(min(each), abs=1e-6)
+    assert max(each) - min(each) > 1e-4
+    alone = plain_score(model, tokenizer, "Is it safe?", f"{fits} It is safe.")
+    assert short == pytest.approx(alone, abs=1e-6)
+    # The round after goes on from the short one, as if there had been no long one.
+    session.accept(" It is safe.")
+    expected = plain_score(model, tokenizer, "Is it safe?", f"{fits} It is safe. No.")
+    assert session.score([" No."]) == pytest.approx([expected], abs=1e-6)
+
+
+def test_the_windows_of_an_answer_see_all_of_it_and_overlap(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    chat = evaluator_of(llama(tokenizer, max_position_embeddings=64), tokenizer)._chat
+    words = [f"word{number}" for number in range(60)]
+    rows = chat.windows("x", " ".join(words))
+    seen = [set(str(tokenizer.decode(ids, skip_special_tokens=True)).split()) for ids in rows]
+    for one, other in pairwise(words):
+        assert any({one, other} <= part for part in seen), (one, other)
+    assert all(left & right for left, right in pairwise(seen))
+
+
+def test_a_prompt_that_leaves_no_room_is_an_error_not_a_guess(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    session = evaluator_of(llama(tokenizer, max_position_embeddings=64), tokenizer).open("x" * 90)
+    with pytest.raises(EvaluationError, match="no part of the answer"):
+        session.score(["An answer."])
 
 
 def test_what_is_not_a_number_stays_none(tokenizer: PreTrainedTokenizerFast) -> None:

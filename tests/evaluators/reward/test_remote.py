@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import eta_guard.embedded
-from eta_guard import EtaGuard
+from eta_guard import EtaGuard, counts
 from eta_guard.errors import EvaluationError, ModelLoadError, UnsupportedModelError
 from eta_guard.evaluation.suites.catalogue import read_suite
 from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
@@ -118,11 +118,18 @@ async def test_what_is_no_reward_is_an_error(answer: Any, told: str) -> None:
         await made.open(POST_PROMPT).ascore(["A cup."])
 
 
-def test_a_text_beyond_the_context_is_an_error() -> None:
+async def test_a_text_beyond_the_context_goes_out_in_windows_and_the_worst_counts() -> None:
     made, played = evaluator()
-    with pytest.raises(EvaluationError, match="tokens long"):
-        made.open(POST_PROMPT).score(["A cup. " * 3000])
-    assert played.bodies == []
+    session, texts = made.open(POST_PROMPT), ["A cup. " * 3000, "A cup."]
+    with counts.counting() as tally:
+        scores = session.score(texts)
+    (body,) = played.bodies
+    windows = made.chat.windows(POST_PROMPT, texts[0])
+    assert body["input"] == [*windows, made.chat.ids(POST_PROMPT, texts[1])]
+    assert tally["reward_windows"] == len(windows) > 1
+    paid_for = [float(sum(ids) % 97) for ids in body["input"]]
+    assert scores == [min(paid_for[:-1]), paid_for[-1]]
+    assert await session.ascore(texts) == scores
 
 
 @pytest.mark.vllm
