@@ -53,6 +53,8 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="What MD-Judge is asked, in place of our own words."),
     ] = None,
+    attack: suites.AttackNames = None,
+    before: suites.Before = None,
     win_tie: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,13 +95,30 @@ def evaluate(
     named in the question alone; the grammar of the embedded world judges the answers.
     embedded-paired sets a harmless twin beside each of those hazards, embedded-hard has 350 such
     pairs of pictures that are hard to read.
+
+    With --attack the hazards, with their twins, are attacked first: how many are still flagged, how
+    many unsafe answers are shown, and how many safe requests are refused.
     """
+    if attack and "list" in attack:
+        from eta_guard.cli.attacks import listed
+
+        stdout().print(listed())
+        return
     further = (image_evaluator or (), response_evaluator or ())
     choice = ModelChoice(assembly, model, clip, reward, device, dtype, *further)
     rules = read_policy(policy, settings, None)
-    setup = suites.make_setup(choice, rules, suite, judge, method, win_tie, judge_template)
+    setup = suites.make_setup(
+        choice,
+        rules,
+        suite,
+        judge,
+        method or (["full"] if attack else None),
+        win_tie,
+        judge_template,
+        suites.policy_before(before, rules) if attack or before else None,
+    )
     spread = suites.make_spread(choice, workers, ray, rules)
-    run = suites.make_run(setup, suite, data, split, limit, out, spread)
+    run = suites.make_run(setup, suite, data, split, limit, out, spread, attack or ())
     finished(run)
     figures = run.figures()
     if report is not None:
@@ -107,9 +126,12 @@ def evaluate(
     if json:
         print_json(figures)
         return
+    from eta_guard.cli import attacks
     from eta_guard.cli.figures import tables
 
     for table in tables(_title(figures["rows"][0], run), figures):
+        stdout().print(table)
+    for table in attacks.tables(figures["attacks"]) if figures["attacks"] else ():
         stdout().print(table)
     if choice.only_embedded:
         stdout().print(

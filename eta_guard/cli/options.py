@@ -161,6 +161,17 @@ def read_policy(
     return policy.updated(values if seed is None else values | {"seed": seed})
 
 
+def policy_named(name: str) -> GuardPolicy:
+    """The policy of a file, or a preset.
+
+    Raises:
+        PolicyError: There is neither, or it cannot be read.
+    """
+    from eta_guard.policy import GuardPolicy
+
+    return GuardPolicy.from_file(name) if Path(name).is_file() else GuardPolicy.preset(name)
+
+
 def _setting(text: str) -> tuple[str, Any]:
     field, equals, value = text.partition("=")
     if not equals or not field.strip():

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eta_guard.cli.options import ModelChoice
+from eta_guard.cli.console import status
+from eta_guard.cli.options import ModelChoice, policy_named
 
 if TYPE_CHECKING:
+    from eta_guard.evaluation.cases import Suite
     from eta_guard.evaluation.run import EvaluationRun
     from eta_guard.evaluation.setup import Setup
     from eta_guard.evaluation.spread.protocol import Spread
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 
 RUN = "Run"
+ATTACKS = "Attacks"
 
 
 class Split(StrEnum):
@@ -56,6 +59,26 @@ SplitOption = Annotated[
     Split,
     typer.Option(help="Of the embedded suites; settings are chosen on validation."),
 ]
+AttackNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attack",
+        metavar="NAME",
+        help="Attack the pictures first, hazards and their harmless twins alike: all, a group or an"
+        " attack of `--attack list`; may be given again. --limit is then of each attack.",
+        rich_help_panel=ATTACKS,
+    ),
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="A second policy, a file or a preset (paper, balanced, strict, lenient), whose full"
+        " guard is asked beside. With --attack and without it, the same policy with the published"
+        " view of pictures alone.",
+        rich_help_panel=ATTACKS,
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -84,6 +107,7 @@ def make_setup(
     methods: Sequence[str] | None = None,
     win_tie: Sequence[str] | None = None,
     judge_template: Path | None = None,
+    before: GuardPolicy | None = None,
 ) -> Setup:
     """What the options ask for.
 
@@ -116,9 +140,22 @@ def make_setup(
         response_evaluators=tuple(choice.response_evaluators),
         methods=tuple(dict.fromkeys(methods or (STANDARD if choice.chat_model else METHODS))),
         comparisons=tuple((first, second) for first, second in pairs),
+        before=before,
         judge_template=judge_template,
         device=choice.device,
     )
+
+
+def policy_before(name: str | None, policy: GuardPolicy) -> GuardPolicy | None:
+    """The policy of before: a named one, or the run's own with the published view of pictures.
+
+    Returns:
+        None where there is none to name, and the run's own has the published view alone.
+    """
+    if name is not None:
+        return policy_named(name)
+    published = policy.updated({"views": type(policy).paper().views})
+    return None if published.views == policy.views else published
 
 
 def make_run(
@@ -129,13 +166,51 @@ def make_run(
     limit: int | None,
     out: Path | None,
     spread: Spread,
+    attack: Sequence[str] = (),
 ) -> EvaluationRun:
     """The run that the options ask for, or the same one so far."""
     from eta_guard.evaluation.run import EvaluationRun
     from eta_guard.evaluation.suites.catalogue import read_suite
 
-    read = read_suite(suite, data=data, split=split.value, limit=limit)
+    if attack:
+        read = _attacked(setup, suite, data, split, limit, attack)
+    else:
+        read = read_suite(suite, data=data, split=split.value, limit=limit)
     return EvaluationRun(read, setup, out=out, spread=spread)
+
+
+def _attacked(
+    setup: Setup,
+    suite: str,
+    data: Path | None,
+    split: Split,
+    limit: int | None,
+    names: Sequence[str],
+) -> Suite:
+    """The suite under the attacks of some names; ``embedded`` with the twins of its hazards."""
+    from eta_guard.errors import InputError
+    from eta_guard.evaluation.attacks.attacked import attacked
+    from eta_guard.evaluation.attacks.catalogue import attacks_named
+    from eta_guard.evaluation.suites.catalogue import read_suite
+
+    found = attacks_named(names)
+    if any(one.needs_gradients for one in found) and not setup.only_embedded:
+        raise InputError(
+            "Attacks along gradients know the embedded models alone.",
+            hint="Leave them out, or --model, --clip and --reward.",
+        )
+    read = read_suite(
+        "embedded-paired" if suite == "embedded" else suite,
+        data=data,
+        split=split.value,
+        limit=limit and max(limit * len(found), _LEAST),
+    )
+    with status("Attacking the pictures"):
+        return attacked(read, found, limit, setup.policy)
+
+
+_LEAST = 12
+"""Most safe pictures that an attack takes beside its own, and some to choose from."""
 
 
 def make_spread(

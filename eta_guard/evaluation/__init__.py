@@ -1,9 +1,10 @@
 """Measures what a guard does: methods side by side on cases whose answers are judged.
 
 A run asks every method every case of a suite, has each answer judged, and gives a record a case.
-``suites`` holds what is asked, ``methods`` who answers, ``judges`` who judges, ``spread`` where it
-is asked, ``figures`` and ``page`` what is told of it. ``eta-guard evaluate`` and ``calibrate`` are
-the same on a terminal; where an error's hint names an option of theirs, the argument is called so.
+``suites`` holds what is asked, ``attacks`` what is tried on it first, ``methods`` who answers,
+``judges`` who judges, ``spread`` where it is asked, ``figures`` and ``page`` what is told of it.
+``eta-guard evaluate`` and ``calibrate`` are the same on a terminal; where an error's hint names an
+option of theirs, the argument is called so.
 
 >>> from eta_guard.evaluation import EvaluationRun, Setup, Target, calibrate, read_suite
 >>> suite = read_suite("embedded", limit=4)
@@ -25,6 +26,8 @@ Thresholds are chosen on the same records:
 >>> chosen.policy.image_threshold > 0
 True
 
+``attacked(suite, attacks_named(["mosaic"]))`` is the same suite under an attack.
+
 With ``EvaluationRun(…, out="runs/small")`` a run that was stopped goes on where it was, and with
 ``spread=Processes(4)`` it takes four processes. ``Setup.of_guard(guard, judge=…)`` measures a guard
 of your own; a judge of your own is any callable of the kind of ``Judge``; cases of your own are a
@@ -37,6 +40,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eta_guard.evaluation.attacks.attacked import attacked
+    from eta_guard.evaluation.attacks.catalogue import attacks_named
     from eta_guard.evaluation.calibration import Calibration, Target, calibrate
     from eta_guard.evaluation.cases import Suite, SuiteCase
     from eta_guard.evaluation.judges.protocol import Judge, Judgement
@@ -69,6 +74,8 @@ _HOMES = {
     "SuiteCase": "cases",
     "Target": "calibration",
     "Threads": "spread.threads",
+    "attacked": "attacks.attacked",
+    "attacks_named": "attacks.catalogue",
     "calibrate": "calibration",
     "read_suite": "suites.catalogue",
     "write_policy": "policy_file",
@@ -91,6 +98,8 @@ __all__ = [
     "SuiteCase",
     "Target",
     "Threads",
+    "attacked",
+    "attacks_named",
     "calibrate",
     "read_suite",
     "write_policy",

@@ -14,7 +14,7 @@ from eta_guard.evaluation.judges.pairwise import Comparison, compare
 from eta_guard.evaluation.judges.protocol import Judge, Judgement
 from eta_guard.evaluation.methods.catalogue import STANDARD, method_named
 from eta_guard.evaluation.methods.trial import Drawn, Trial
-from eta_guard.evaluation.records import Answer, CaseRecord
+from eta_guard.evaluation.records import BEFORE, Answer, CaseRecord
 from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts
 from eta_guard.protocols import Engine
@@ -34,6 +34,7 @@ class CaseRunner:
         policy: Thresholds, prompts and search of the guarded methods.
         comparisons: Pairs of methods whose shown answers ``arbiter`` compares.
         arbiter: A chat model.
+        before: A second policy, whose full guard answers as well, under the name ``BEFORE``.
     """
 
     parts: Parts
@@ -42,6 +43,7 @@ class CaseRunner:
     policy: GuardPolicy = field(default_factory=GuardPolicy.paper)
     comparisons: Sequence[tuple[str, str]] = ()
     arbiter: Ask | None = None
+    before: GuardPolicy | None = None
 
     def run(self, case: SuiteCase) -> CaseRecord:
         """Asks every method.
@@ -58,6 +60,9 @@ class CaseRunner:
         compared = (name for pair in self.comparisons for name in pair)
         names = dict.fromkeys(["plain", *self.methods, *compared])
         drawn = {name: method_named(name)(trial) for name in names}
+        other = trial.under(self.before) if self.before else None
+        if other:
+            drawn[BEFORE] = method_named("full")(other)
         # Methods that let the plain answer pass share its judgement and its score.
         judged: Callable[[str], Judgement] = cache(lambda text: self.judge(case, text))
         scored: Callable[[str], float | None] = cache(trial.reward)
@@ -66,8 +71,10 @@ class CaseRunner:
             question=case.question,
             hazardous=case.hazardous,
             kind=case.kind,
+            attack=case.attack,
             has_image=image is not None,
             image=image.evaluation if image else None,
+            image_before=other.image.evaluation if other and other.image else None,
             response=trial.response.evaluation,
             answers={
                 name: self._answer(found, judged(found.text), scored(self._shown(found)), case)

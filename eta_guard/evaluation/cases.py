@@ -7,12 +7,12 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage
 
 from eta_guard.embedded import Case
 from eta_guard.errors import ImageInputError, InputError
+from eta_guard.evaluation.dialogue import Dialogue, messages
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class SuiteCase:
     twin_of: str | None = None
     """The id of the hazardous case whose harmless twin this is: the same request, but for the
     hazard, which another thing stands in for. None where it is nobody's twin."""
+    dialogue: Dialogue = "request"
+    """Where picture and question stand in the conversation."""
+    attack: str | None = None
+    """The attack that made this case of another one; None where nobody tries to get past."""
 
     def __post_init__(self) -> None:
         if self.twin_of is not None and self.hazardous:
@@ -67,14 +71,14 @@ class SuiteCase:
                 hint="Complete the copy of the suite.",
             ) from error
 
-    def message(self) -> HumanMessage:
+    def messages(self) -> list[BaseMessage]:
         """The request as the chat model is sent it, the image before the question."""
-        blocks: list[str | dict[Any, Any]] = [{"type": "text", "text": self.question}]
         data = self.image_bytes()
-        if data is not None:
-            encoded = base64.b64encode(data).decode()
-            blocks.insert(0, {"type": "image", "base64": encoded, "mime_type": "image/png"})
-        return HumanMessage(blocks)
+        if data is None:
+            return messages(self.question, [], self.dialogue)
+        encoded = base64.b64encode(data).decode()
+        block = {"type": "image", "base64": encoded, "mime_type": "image/png"}
+        return messages(self.question, [block], self.dialogue)
 
 
 @dataclass(frozen=True)

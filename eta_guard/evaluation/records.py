@@ -9,6 +9,9 @@ from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.state import Decision
 
+BEFORE = "before"
+"""Among the methods' answers, the full guard's under the policy of before."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -59,9 +62,13 @@ class CaseRecord(_Record):
     question: str
     hazardous: bool
     kind: str
+    attack: str | None = None
+    """The attack that made the case; None where it is as the suite has it."""
     has_image: bool
     image: CombinedEvaluation | None
     """Of the image; None without one."""
+    image_before: CombinedEvaluation | None = None
+    """The same under the run's policy of before; None without one."""
     response: CombinedEvaluation
     """Of the plain answer, whether or not the guard would have asked for it."""
     answers: dict[str, Answer]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eta_guard.evaluation.figures import same_test
+from eta_guard.evaluation.figures.attacks import attacks
 from eta_guard.evaluation.figures.comparisons import comparison
 from eta_guard.evaluation.figures.evaluators import evaluators
 from eta_guard.evaluation.figures.rows import row
@@ -117,8 +118,8 @@ class EvaluationRun:
 
         Returns:
             ``rows``, the figures of a method each; ``evaluators``, what each evaluator flags, alone
-            and together; ``comparisons``, win-tie rates; and ``paper``, the published figures, with
-            what differs.
+            and together; ``comparisons``, win-tie rates; ``attacks``, what each attack comes to
+            (None without any); and ``paper``, the published figures, with what differs.
         """
         records = self.finish()
         return {
@@ -128,6 +129,7 @@ class EvaluationRun:
             "rows": [row(name, records) for name in self.setup.methods],
             "evaluators": evaluators(records, self.setup.policy),
             "comparisons": [comparison(":".join(p), records) for p in self.setup.comparisons],
+            "attacks": attacks(records),
             "paper": same_test.beside(self.suite.name, self.setup, records),
         }
 

@@ -46,6 +46,8 @@ class Setup:
     """Of ``METHODS``, or ``"full/N"``; ``plain`` is asked in any case."""
     comparisons: tuple[tuple[str, str], ...] = ()
     """Pairs of methods whose answers the judge compares."""
+    before: GuardPolicy | None = None
+    """A second policy, whose full guard is asked beside: what attacks come to before and after."""
     judge_template: Path | None = None
     """What MD-Judge is asked in place of our own words."""
     device: str | None = None
@@ -114,10 +116,8 @@ class Setup:
             "judge_template": self.judge_template and self.judge_template.read_text("utf-8"),
             "methods": list(self.methods),
             "comparisons": [":".join(pair) for pair in self.comparisons],
-            "policy": {
-                **self.policy.model_dump(mode="json"),
-                "overridable": sorted(self.policy.overridable),
-            },
+            "policy": _told(self.policy),
+            "before": self.before and _told(self.before),
         }
 
     def runner(self, parts: pretrained.Parts | None = None) -> CaseRunner:
@@ -132,6 +132,7 @@ class Setup:
             methods=self.methods,
             policy=self.policy,
             comparisons=self.comparisons,
+            before=self.before,
             arbiter=load_model(self.judge_name, device=self.device) if compared else None,
         )
 
@@ -173,3 +174,7 @@ class Setup:
             device=self.device,
             dtype=chosen,
         )
+
+
+def _told(policy: GuardPolicy) -> dict[str, Any]:
+    return {**policy.model_dump(mode="json"), "overridable": sorted(policy.overridable)}

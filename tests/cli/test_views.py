@@ -7,6 +7,7 @@ from PIL import Image
 
 from eta_guard import pretrained
 from eta_guard.evaluation.views import study
+from eta_guard.evaluation.views.hidden import HIDINGS
 from eta_guard.evaluators.clip import ClipImageEvaluator
 from eta_guard.evaluators.views.offsets import ViewOffsets
 from eta_guard.prompts import SAFETY_PROMPT
@@ -18,7 +19,7 @@ from tests.evaluators.tiny_models import save_clip_directory
 def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A random CLIP, few kinds of views, and two ways to hide."""
     monkeypatch.setattr(study, "VIEW_NAMES", ("whole", "turned", "inverted"))
-    few = {name: study.HIDINGS[name] for name in ("as it is", "turned by 90°")}
+    few = {name: HIDINGS[name] for name in ("as it is", "turned by 90°")}
     monkeypatch.setattr(study, "HIDINGS", few)
     return save_clip_directory(tmp_path / "tiny-clip")
 

@@ -78,6 +78,7 @@ def written(
             "rows": [row(method, records()) for method in setup.methods],
             "evaluators": evaluators(records(), setup.policy),
             "comparisons": [comparison("full:plain", compared)],
+            "attacks": None,
             "paper": same_test.beside(suite, setup, records()),
         },
         records=records(),

@@ -69,16 +69,17 @@ class Trial:
     mapped_engine: Callable[[], Engine]
     """The chat model with alternating mapping."""
     _passed: Drawn | None = None
+    _guarded: dict[str, Drawn] = field(default_factory=dict)
 
     @cached_property
-    def message(self) -> BaseMessage:
+    def messages(self) -> list[BaseMessage]:
         """The request."""
-        return self.case.message()
+        return self.case.messages()
 
     @cached_property
     def conversation(self) -> Conversation:
         """The request as the evaluators are given it."""
-        return read_conversation([self.message])
+        return read_conversation(self.messages)
 
     @cached_property
     def panel(self) -> Panel:
@@ -93,14 +94,34 @@ class Trial:
     @cached_property
     def plain(self) -> Drawn:
         """The chat model's own answer."""
-        return self.unguarded([self.message])
+        return self.unguarded(self.messages)
 
     @cached_property
     def mapped(self) -> Drawn:
         """The same where the pictures are read by alternating mapping."""
         if self.image is None:
             return self.plain
-        return self.unguarded([self.message], self.mapped_engine())
+        return self.unguarded(self.messages, self.mapped_engine())
+
+    def under(self, policy: GuardPolicy) -> Trial:
+        """The same case under another policy of the guard; the plain answer is not drawn again.
+
+        Where the two policies differ in nothing but how pictures are seen, and both come to the
+        same of this one, the guard does the same, and is not asked again either.
+        """
+        other = Trial(self.case, self.parts, policy, self.mapped_engine)
+        vars(other).update(messages=self.messages, plain=self.plain)
+        if self._does_the_same(other):
+            other._passed, other._guarded = self._passed, self._guarded
+        return other
+
+    def _does_the_same(self, other: Trial) -> bool:
+        """Whether both policies come to the same of the picture, and to the same of the rest."""
+        if _apart_from_seeing(self.policy) != _apart_from_seeing(other.policy):
+            return False
+        if self.image is None or other.image is None:
+            return self.image is other.image
+        return self.image.evaluation.outcome == other.image.evaluation.outcome
 
     def unguarded(self, messages: list[BaseMessage], engine: Engine | None = None) -> Drawn:
         """The answer to other messages, or by another engine than the chat model's."""
@@ -169,6 +190,9 @@ class Trial:
         """
         if self._passed is not None:
             return self._passed
+        asked = repr(sorted(changes.items()))
+        if asked in self._guarded:
+            return self._guarded[asked]
         image = self.image  # scored first, so that all methods find its embedding kept
         # An answer that could not be repaired comes back, and is marked as withheld.
         policy = self.policy.updated(
@@ -177,12 +201,21 @@ class Trial:
         guard = EtaGuard(**self.parts, policy=policy.updated({"seed": self.case.seed}))
         config: RunnableConfig = {"tags": ["eta:evaluate"]}
         begun = time.perf_counter()
-        reply = guard.invoke([self.message], config)
+        reply = guard.invoke(self.messages, config)
         cost = Cost(time.perf_counter() - begun)
         drawn = _drawn(reply, cost, image)
+        self._guarded[asked] = drawn
         if drawn.decision == "passed":
             self._passed = drawn
         return drawn
+
+
+SEEING = {"views", "look_closer", "image_threshold", "safety_prompt"}
+"""Policy fields by which pictures are evaluated, and nothing else is done."""
+
+
+def _apart_from_seeing(policy: GuardPolicy) -> dict[str, Any]:
+    return policy.model_dump(exclude=SEEING)
 
 
 def _drawn(reply: AIMessage, cost: Cost, image: Scored | None) -> Drawn:

@@ -20,7 +20,7 @@ def plain(trial: Trial) -> Drawn:
 
 def system_prompt(trial: Trial) -> Drawn:
     """The model with a safety instruction before the request."""
-    return trial.unguarded([SystemMessage(SYSTEM_PROMPT), trial.message])
+    return trial.unguarded([SystemMessage(SYSTEM_PROMPT), *trial.messages])
 
 
 def mapped(trial: Trial) -> Drawn:

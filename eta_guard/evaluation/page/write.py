@@ -55,6 +55,7 @@ def write_report(
         models=records[0].models if records else {},
         rows=figures["rows"],
         comparisons=figures["comparisons"],
+        attacks=figures["attacks"],
         limits=limits_in_words(records, setup.policy),
         scores=list(score_charts(records, setup.policy)),
         evaluators=figures["evaluators"],
