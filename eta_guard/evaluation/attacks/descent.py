@@ -22,8 +22,8 @@ from eta_guard.policy import GuardPolicy
 
 STEPS = 30
 RESTARTS = 1
-"""Fixed on the undefended guard: CLIP's score ends where it does with 120 steps, or from two
-beginnings (to 0.001)."""
+"""Fixed on the undefended guard by CLIP's score alone, which ends where it does with more steps on
+the pictures that were tried; the other aims were given as many, and may need more."""
 
 MARGIN = 0.03
 """How far below the threshold a score is pushed: rounding, and what other views add."""
