@@ -73,7 +73,7 @@ async def test_plain_answers_and_decisions_are_those_of_the_local_engine(
     parts: Parts, served: Parts
 ) -> None:
     suite = read_suite("embedded", limit=70)
-    asked: list[list[BaseMessage]] = [[case.message()] for case in suite.cases]
+    asked: list[list[BaseMessage]] = [case.messages() for case in suite.cases]
     # Only watched, the draft goes out whatever is thought of it.
     found = await together(EtaGuard(**served, policy=OBSERVING), asked)
     here = EtaGuard(**parts, policy=OBSERVING)

@@ -157,7 +157,7 @@ async def test_with_it_the_guard_decides_as_with_the_same_weights_here(reward_se
     parts = load_parts("embedded")
     remote = VllmResponseEvaluator(f"{reward_server}/v1", "reward", tokenizer=str(WEIGHTS))
     here, there = EtaGuard(**parts), EtaGuard(**{**parts, "response_evaluator": remote})
-    asked = [[case.message()] for case in read_suite("embedded", limit=5).cases]
+    asked = [case.messages() for case in read_suite("embedded", limit=5).cases]
     found = await asyncio.gather(*map(there.ainvoke, asked))
     wanted = await asyncio.to_thread(lambda: [here.invoke(one) for one in asked])
     told = [(verdict_of(one).decision, one.text) for one in found]
