@@ -132,7 +132,7 @@ class ClipImageEvaluator:
 
         Returns:
             Scores in [0, 1], of the published view; not finite where CLIP fails. Of a picture that
-            is not square, the squares that cover it count as well (see ``covering_views``).
+            is not square, the squares that cover it count as well (see ``covering_squares``).
         """
         return self.evaluate_views(images, prompt, Views())
 
