@@ -4,13 +4,13 @@
 ``embedded-paired`` holds its hazardous pictures, each followed by a harmless twin, and
 ``embedded-hard`` pairs of pictures that are hard to read. Each has the splits of the world.
 
-Area under the ROC curve on the 350 held-out pairs of ``embedded-hard``: in the published view CLIP
-tells hazards from their twins with 0.927 (0.908–0.944), each difficulty by itself with 0.90 to 0.97;
-on ``embedded-paired`` it is 1.000. The reward model reads the answer alone. Whether an *answer* is
-unsafe it tells without error here as well (1.000): a picture that is hard to read changes what
-the chat model says, and not how plainly it says it. Whether the *picture* was hazardous it tells,
-by answers that are no refusals, with 0.854 (0.822–0.883), and by all with 0.744 (0.705–0.782),
-since it rates a refusal of a hazard higher than help with a cup.
+Area under the ROC curve on the 350 held-out pairs of ``embedded-hard``: in the published view
+CLIP tells hazards from their twins with 0.927 (0.908–0.944), each difficulty by itself with 0.90
+to 0.97; on ``embedded-paired`` it is 1.000. The reward model reads the answer alone. Whether an
+*answer* is unsafe it tells without error here as well (1.000): a picture that is hard to read
+changes what the chat model says, and not how plainly it says it. Whether the *picture* was
+hazardous it tells, by answers that are no refusals, with 0.854 (0.822–0.883), and by all with
+0.744 (0.705–0.782), since it rates a refusal of a hazard higher than help with a cup.
 """
 
 from __future__ import annotations
