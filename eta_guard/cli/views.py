@@ -10,7 +10,6 @@ import typer
 from eta_guard.cli import options
 from eta_guard.cli import suite_options as suites
 from eta_guard.cli.console import print_json, status, stdout
-from eta_guard.cli.loading import checked_device
 from eta_guard.cli.options import read_policy
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ def views(
     A view's score counts as far as it exceeds its offset. Without a file of offsets for its weights
     CLIP looks at the published view alone.
     """
+    from eta_guard.cli.loading import checked_device
     from eta_guard.evaluation.suites.catalogue import read_suite
     from eta_guard.evaluation.views.study import study
     from eta_guard.loading import silence_libraries

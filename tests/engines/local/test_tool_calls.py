@@ -152,12 +152,17 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     return Scripted(network, processor)
 
 
-def prompt_of(engine: LocalEngine, *messages: Any, tools: Any = ()) -> str:
+def ids_of(engine: LocalEngine, *messages: Any, tools: Any = ()) -> list[int]:
     from eta_guard.engines.local.chat_template import model_inputs
     from eta_guard.request.conversation import read_conversation
 
     inputs = model_inputs(engine.processor, read_conversation(messages), tools)
-    text: str = engine.processor.tokenizer.decode(inputs["input_ids"][0])
+    ids: list[int] = inputs["input_ids"][0].tolist()
+    return ids
+
+
+def prompt_of(engine: LocalEngine, *messages: Any, tools: Any = ()) -> str:
+    text: str = engine.processor.tokenizer.decode(ids_of(engine, *messages, tools=tools))
     return text
 
 
@@ -173,7 +178,12 @@ def test_the_model_is_told_the_tools_and_earlier_calls(scripted: Scripted) -> No
     assert '"name": "weather"' in prompt
     assert "<tool_call>" in prompt
     # What stands in a call is text: neither the end of a turn nor a picture.
-    assert "</s><image>" not in prompt
+    tokenizer = scripted.processor.tokenizer
+    control = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<image>")}
+    ids = ids_of(scripted, *history, tools=[WEATHER])
+    assert len(control) == 2
+    assert not control & set(ids)
+    assert '"place": "</s><image>"' in prompt
     assert "TOOL:sunny" in prompt
     assert "TOOLS:[" not in prompt_of(scripted, *history)
 

@@ -65,9 +65,14 @@ def test_nothing_differs_where_all_is_as_published() -> None:
         ),
         (
             "figstep",
-            {"policy": GuardPolicy(candidates=3, image_threshold=0.2, refusal_message="No.")},
+            {
+                "policy": GuardPolicy.paper().updated(
+                    {"candidates": 3, "image_threshold": 0.2, "refusal_message": "No."}
+                )
+            },
             "the policy has another image_threshold, candidates",
         ),
+        ("figstep", {"policy": GuardPolicy()}, "the policy has another decode_answers, views"),
     ],
 )
 def test_each_difference_is_told(suite: str, settings: dict[str, Any], differs: str) -> None:
