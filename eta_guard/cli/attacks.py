@@ -68,4 +68,5 @@ def _aims(rows: list[Mapping[str, Any]]) -> Table:
 
 
 def _share(row: Mapping[str, Any], name: str) -> str:
-    return shown(row[name], row[f"{name}_ci"], scale=100, digits=1)
+    told = shown(row[name], row[f"{name}_ci"], scale=100, digits=1)
+    return told.replace("100.0", "100")  # in 80 columns an interval has room for nine characters

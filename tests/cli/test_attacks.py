@@ -138,3 +138,11 @@ def test_other_attacks_go_into_the_same_results(
     assert run(*command, "--attack", "grey").code == 0
     assert run(*command, "--attack", "grey", "--attack", "jpeg:5").code == 0
     assert len(asked) == len(set(asked)) == 8
+
+
+def test_no_figure_of_a_table_is_cut(run: Run) -> None:
+    result = run(*SHARED)
+    tables = result.out[result.out.index("Attacked hazards") :]
+    assert max(map(len, tables.splitlines())) <= 80
+    assert "…" not in tables
+    assert "–100 " in tables
