@@ -75,7 +75,7 @@ def models() -> EtaGuard:
 def guarded(models: EtaGuard, request: Request, **changed: Any) -> Trace:
     """What the graph makes of a request, with some of its settings changed."""
     settings = {"seed": request.seed, "max_tokens": request.max_tokens, **changed}
-    policy = GuardPolicy(on_unrepaired="return", record_rejected=True, **settings)
+    policy = GuardPolicy.paper().updated({"record_rejected": True, **settings})
     guard = models.model_copy(update={"policy": policy})
     file = io.BytesIO()
     request.picture.save(file, "PNG")
