@@ -85,8 +85,12 @@ class Answer:
 
     @property
     def form(self) -> list[Any]:
-        """Names and kinds of what is said, and not its words; like things in a row once."""
-        told = [_form(event, self.status) for event in self.events]
+        """Names and kinds of what is said, and not its words; like things in a row once.
+
+        One answer after the other, where there are several: on a busy machine one of them may be
+        a step ahead.
+        """
+        told = [_form(event, self.status) for event in sorted(self.events, key=_answer_of)]
         return [
             self.status,
             *(one for one, before in zip(told, [None, *told], strict=False) if one != before),
@@ -104,6 +108,12 @@ class Answer:
 def recorded() -> dict[str, Answer]:
     """By the names of ``REQUESTS``."""
     return {name: Answer(**told) for name, told in json.loads(FILE.read_text()).items()}
+
+
+def _answer_of(event: Any) -> int:
+    """The number of the answer that is spoken of; what is said of all comes last."""
+    choices = event.get("choices") if isinstance(event, dict) else None
+    return int(choices[0]["index"]) if choices else sys.maxsize
 
 
 def _form(event: Any, status: int) -> Any:

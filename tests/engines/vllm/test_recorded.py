@@ -43,6 +43,16 @@ def test_the_played_server_answers_in_the_form_of_the_recorded_one(name: str) ->
     assert played(name).form == recorded()[name].form
 
 
+def test_two_answers_have_one_form_whichever_is_ahead() -> None:
+    answer = recorded()["two at once"]
+    spoken, said = answer.events[:-2], answer.events[-2:]
+    first = [event for event in spoken if event["choices"][0]["index"] == 0]
+    second = [event for event in spoken if event["choices"][0]["index"] == 1]
+    assert first
+    assert second
+    assert Answer(200, [*second, *first, *said]).form == answer.form
+
+
 @pytest.mark.parametrize(
     ("name", "finish_reason"),
     [
