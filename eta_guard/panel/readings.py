@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from eta_guard.errors import EvaluationError
+from eta_guard.errors import EvaluationError, log_failure
 from eta_guard.policy import GuardPolicy
 from eta_guard.text.readings import Reading, readings
 from eta_guard.text.sentences import boundaries
+
+logger = logging.getLogger(__name__)
 
 
 def further_readings(text: str, policy: GuardPolicy) -> list[Reading]:
@@ -21,8 +24,10 @@ def further_readings(text: str, policy: GuardPolicy) -> list[Reading]:
         EvaluationError: It can be read in too many ways.
     """
     known = readings(text) if policy.decode_answers else [Reading("", text)]
-    alone = [one for reading in known for one in _sentences(reading)]
-    return _different([*known[1:], *(alone if policy.sentences_alone else ())], text)
+    further = known[1:]
+    if policy.sentences_alone:
+        further += [one for reading in known for one in _sentences(reading)]
+    return _different(further, text)
 
 
 def candidate_readings(text: str, policy: GuardPolicy) -> list[str]:
@@ -38,7 +43,8 @@ def candidate_readings(text: str, policy: GuardPolicy) -> list[str]:
         return [text]
     try:
         return [one.text for one in readings(text)]
-    except EvaluationError:  # without a score, it is never kept
+    except EvaluationError as error:  # without a score, it is never kept
+        log_failure(logger, "Reading a candidate sentence", error)
         return []
 
 

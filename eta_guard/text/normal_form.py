@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import lru_cache
 
 from eta_guard.text.look_alikes import ALIKE
 
@@ -69,7 +69,7 @@ def _without_disguise(text: str) -> str:
     return _WORD.sub(lambda found: _in_one_alphabet(found[0], latin > others), text)
 
 
-@cache
+@lru_cache(4096)  # whoever writes all of Unicode fills no memory
 def _plain(letter: str) -> str:
     """A letter or digit of ASCII for one in another font, width or frame."""
     if letter.isascii() or letter in _ORDINARY:

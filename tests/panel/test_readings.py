@@ -9,7 +9,9 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
 from eta_guard import GuardPolicy
+from eta_guard.panel import readings
 from eta_guard.panel.answers import AnswerEvaluations
+from eta_guard.panel.readings import candidate_readings, further_readings
 from eta_guard.protocols import Candidate
 from eta_guard.request.conversation import read_conversation
 from eta_guard.steps import drive
@@ -77,6 +79,30 @@ def test_what_is_wrapped_too_often_is_not_safe() -> None:
     assert verdict.response is not None
     assert (verdict.response.outcome, verdict.response.reason) == ("unscored", "EvaluationError")
     assert verdict.decision == "aligned"
+
+
+def test_a_candidate_that_is_wrapped_too_often_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    text = "is it safe or is it not? " * 3
+    for _ in range(7):
+        text = base64.b64encode(text.encode()).decode()
+    assert candidate_readings(text, GuardPolicy()) == []
+    (told,) = caplog.messages
+    assert "candidate" in told
+    assert text[:20] not in told
+
+
+def test_sentences_are_looked_for_only_where_they_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def boundaries(text: str) -> list[int]:
+        asked.append(text)
+        return [len(text)]
+
+    monkeypatch.setattr(readings, "boundaries", boundaries)
+    further_readings("It is a cup. It stands there.", GuardPolicy())
+    assert asked == []
+    further_readings("It is a cup. It stands there.", ALONE)
+    assert asked == ["It is a cup. It stands there."]
 
 
 def test_a_common_answer_is_asked_about_once() -> None:
