@@ -174,16 +174,16 @@ async def drained(guard: EtaGuard) -> None:
 @pytest.mark.parametrize("run", [*RUNS.values(), drained], ids=[*RUNS, "stream"])
 @pytest.mark.parametrize("kind", ["draft", "candidate"])
 async def test_a_cancelled_request_cancels_its_calls(run: Cancel, kind: str) -> None:
-    model = AsyncOnly(latency=0.2)
+    count = (2 if run is RUNS["batch"] else 1) * (CANDIDATES if kind == "candidate" else 1)
+    model = AsyncOnly(together={kind: count + 1})  # one more than come: none ends by itself
     task = asyncio.ensure_future(run(guard_of(model)))
-    while not model.now.get(kind) and not task.done():
+    while model.now.get(kind, 0) < count and not task.done():
         await asyncio.sleep(0.005)
-    under_way = model.now[kind]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(0.02)
-    assert model.cancelled == [kind] * under_way
+    assert model.cancelled == [kind] * count
     assert not any(model.now.values())
 
 
