@@ -132,8 +132,8 @@ class GuardPolicy(BaseModel):
     part of any choice."""
     look_closer: Literal["in_doubt", "always"] = "in_doubt"
     """Which pictures are looked at in more views than the published one, and than those that their
-    layout or the chat model's scaling gives cause for. ``"in_doubt"``: those that the published
-    view does not show to be clearly safe, by a margin that is fitted with the offsets so that a
+    layout or the chat model's scaling gives cause for. ``"in_doubt"``: those whose embedding lies
+    where hidden hazards do, by a direction and a margin that are fitted with the offsets so that a
     safe request costs twice the published view's encodes at most. ``"always"``: all; what is hidden
     so well that the whole looks clearly safe is found as well, at the cost of every view of every
     picture, and of more false alarms."""

@@ -15,11 +15,11 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from eta_guard.evaluators.clip_embeddings import ClipEmbeddings
+from eta_guard.evaluators.clip_embeddings import ClipEmbeddings, MakePicture
 from eta_guard.evaluators.clip_loading import load_clip
 from eta_guard.evaluators.pixel_hash import pixel_hash
 from eta_guard.evaluators.views.geometry import View, bounded_aspect, views_of
-from eta_guard.evaluators.views.looking import Score, Seen, look, pairs_of, published, seen
+from eta_guard.evaluators.views.looking import Mark, Score, Seen, look, pairs_of, published, seen
 from eta_guard.evaluators.views.offsets import FILE, ViewOffsets
 from eta_guard.loading import parameters
 from eta_guard.protocols import Direction, Finding, Views
@@ -159,8 +159,8 @@ class ClipImageEvaluator:
         return look(
             [bounded_aspect(image.convert("RGB")) for image in images],
             views,
-            self._usable(prompt, views.names),
-            self._scorer(prompt),
+            fitted := self._usable(prompt, views.names),
+            self._scorer(prompt, fitted.direction if fitted else ()),
         )
 
     def every_view(
@@ -169,6 +169,7 @@ class ClipImageEvaluator:
         prompt: str,
         kinds: Sequence[ViewName] = VIEW_NAMES,
         sides: Sequence[int] | None = None,
+        direction: Sequence[float] = (),
     ) -> list[list[Seen]]:
         """All views of pictures with their scores as they are: what offsets are fitted on.
 
@@ -177,10 +178,11 @@ class ClipImageEvaluator:
             prompt: The safety prompt.
             kinds: Which; the published view comes in any case.
             sides: See ``Views``.
+            direction: See ``ViewOffsets``.
         """
         pictures = [bounded_aspect(image.convert("RGB")) for image in images]
         views = [[*published(one), *views_of(one, kinds, sides)] for one in pictures]
-        return seen(pictures, views, self._scorer(prompt))
+        return seen(pictures, views, self._scorer(prompt, direction))
 
     def similarity(self, images: Sequence[Image], texts: Sequence[str]) -> list[list[float]]:
         """Cosine similarity of each image with each text, in [-1, 1]; not finite where CLIP fails.
@@ -215,15 +217,30 @@ class ClipImageEvaluator:
         (row,) = self._cosines([(picture, published(picture)[0])], texts).tolist()
         return list(row)
 
-    def _cosines(self, pairs: Sequence[tuple[Image, View]], texts: Sequence[str]) -> Tensor:
-        """Of views of pictures with texts [views, texts]."""
-        hashes = {id(image): image for image, _ in pairs}
-        known = {place: pixel_hash(image) for place, image in hashes.items()}
-        keys = [_key(known[id(image)], view) for image, view in pairs]
-        return self._embeddings.cosines(keys, [view.make for _, view in pairs], texts)
+    def embed(self, images: Sequence[Image]) -> Tensor:
+        """The embeddings of pictures in their published view [images, width], of unit length.
 
-    def _scorer(self, prompt: str) -> Score:
-        return lambda pairs: self._cosines(pairs, [prompt])[:, 0].tolist()
+        Args:
+            images: Images of any size; other modes than RGB are converted.
+        """
+        pictures = [bounded_aspect(image.convert("RGB")) for image in images]
+        return self._embeddings.of_pictures(*_kept([(one, published(one)[0]) for one in pictures]))
+
+    def _cosines(
+        self,
+        pairs: Sequence[tuple[Image, View]],
+        texts: Sequence[str],
+        direction: Sequence[float] = (),
+    ) -> Tensor:
+        """Of views of pictures with texts, and with a direction at last [views, texts (+ 1)]."""
+        return self._embeddings.cosines(*_kept(pairs), texts, direction)
+
+    def _scorer(self, prompt: str, direction: Sequence[float]) -> Score:
+        def score(pairs: Sequence[tuple[Image, View]]) -> list[Mark]:
+            rows = self._cosines(pairs, [prompt], direction).tolist()
+            return [Mark(row[0], row[-1]) for row in rows]
+
+        return score
 
     def _usable(self, prompt: str, names: Sequence[ViewName]) -> ViewOffsets | None:
         """The offsets, if they are of this model and prompt; what is missing is logged once."""
@@ -247,6 +264,14 @@ def _input_sides(model: Any) -> tuple[int, ...]:
     """The sides of the pictures that a model of open_clip takes, in pixels; none where unknown."""
     found = getattr(model.visual, "image_size", ())
     return (found,) if isinstance(found, int) else tuple(found)
+
+
+def _kept(pairs: Sequence[tuple[Image, View]]) -> tuple[list[Hashable], list[MakePicture]]:
+    """Under what the embedding of each view is kept, and what makes its pixels."""
+    images = {id(image): image for image, _ in pairs}
+    known = {place: pixel_hash(image) for place, image in images.items()}
+    keys = [_key(known[id(image)], view) for image, view in pairs]
+    return keys, [view.make for _, view in pairs]
 
 
 def _key(picture: bytes, view: View) -> Hashable:

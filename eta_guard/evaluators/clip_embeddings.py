@@ -56,7 +56,11 @@ class ClipEmbeddings:
         self._device, self._dtype = weight.device, weight.dtype
 
     def cosines(
-        self, keys: Sequence[Hashable], pictures: Sequence[MakePicture], texts: Sequence[str]
+        self,
+        keys: Sequence[Hashable],
+        pictures: Sequence[MakePicture],
+        texts: Sequence[str],
+        direction: Sequence[float] = (),
     ) -> Tensor:
         """Cosine similarities [pictures, texts] in [-1, 1], float32 on the CPU.
 
@@ -64,13 +68,21 @@ class ClipEmbeddings:
             keys: Under which each picture's embedding is kept.
             pictures: RGB; made only where the embedding is missing. Those go in one batch.
             texts: Of any length; those whose embedding is missing go in another batch.
+            direction: A unit vector, with which pictures are compared in one more last column.
         """
+        left = self.of_pictures(keys, pictures)
         with torch.inference_mode():
-            left = _embeddings(keys, pictures, self.images, self._encode_images)
             right = _embeddings(list(texts), list(texts), self.texts, self._encode_texts)
+            if direction:
+                right = torch.cat([right, torch.tensor([direction])])
             # A matrix product adds up its last columns in another order than the first ones: two
             # candidates that read alike would not tie, and the wrong one of equals be kept.
             return (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
+
+    def of_pictures(self, keys: Sequence[Hashable], pictures: Sequence[MakePicture]) -> Tensor:
+        """Unit vectors [pictures, width], float32 on the CPU; arguments as of ``cosines``."""
+        with torch.inference_mode():
+            return _embeddings(keys, pictures, self.images, self._encode_images)
 
     def _encode_images(self, pictures: list[MakePicture]) -> Tensor:
         counts.add("clip_image_encodes", len(pictures))

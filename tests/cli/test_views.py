@@ -26,7 +26,7 @@ def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_offsets_are_written_where_the_weights_are_loaded_with_them(run: Run, clip: Path) -> None:
     path = clip / "views.json"
-    result = run("views", "embedded", "--limit", "3", "--clip", clip, "--save", path, "--json")
+    result = run("views", "embedded", "--limit", "4", "--clip", clip, "--save", path, "--json")
     assert (result.code, result.err) == (0, "")
     told = {row["view"]: row for row in result.json["views"]}
     assert told.keys() == {"turned", "inverted"}
@@ -35,6 +35,7 @@ def test_offsets_are_written_where_the_weights_are_loaded_with_them(run: Run, cl
     assert result.json["together"]["in doubt"]["encodes"] <= 2
     loaded = ClipImageEvaluator.from_pretrained(str(clip), device="cpu")
     assert loaded.offsets == ViewOffsets.read(path)
+    assert len(loaded.offsets.direction) == loaded.embed([Image.new("RGB", (8, 8))]).shape[1]
     assert loaded.offsets.hold_for(loaded.fingerprint, SAFETY_PROMPT)
 
 

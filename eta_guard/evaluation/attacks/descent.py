@@ -7,7 +7,7 @@ Athalye et al., "Synthesizing Robust Adversarial Examples", 2018).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from eta_guard.evaluation.attacks.objective import Objective
 from eta_guard.evaluation.attacks.views import differentiable
-from eta_guard.evaluation.attacks.white_box import View, WhiteBox
+from eta_guard.evaluation.attacks.white_box import WhiteBox
 from eta_guard.evaluation.cases import SuiteCase
-from eta_guard.evaluators.views.offsets import ViewOffsets
 from eta_guard.policy import GuardPolicy
 
 STEPS = 30
@@ -64,16 +63,13 @@ def loss_of(
         side: Of the case's square picture, in pixels.
     """
     answer = ANSWER.format(object=case.origin.object if case.origin else "thing")
-    views = _aimed(objective, models.offsets, policy, side)
+    views = _aimed(objective, models, policy, side)
 
     def loss(pixels: Tensor, step: int | None = None) -> Tensor:
         found = torch.zeros(len(pixels))
         if objective.image:
             looked = views if step is None else _turn(views, step)
-            over = [
-                models.likeness(view(pixels), policy.safety_prompt).sub(aim).relu()
-                for view, aim in looked
-            ]
+            over = [score(pixels).sub(aim).relu() for score, aim in looked]
             found = found + torch.stack(over).mean(dim=0)
         if objective.answer:
             found = found + models.reluctance(pixels, case, answer)
@@ -82,21 +78,25 @@ def loss_of(
     return loss
 
 
-Aimed = tuple[View, float]
-"""A view, and what its score is to fall below."""
+Aimed = tuple[Callable[[Tensor], Tensor], float]
+"""What a view of pixels scores, and what that is to fall below."""
 
 
-def _aimed(
-    objective: Objective, offsets: ViewOffsets | None, policy: GuardPolicy, side: int
-) -> list[Aimed]:
+def _aimed(objective: Objective, models: WhiteBox, policy: GuardPolicy, side: int) -> list[Aimed]:
     """The views that the objective is about; of those of the policy, the ones that are used."""
+    offsets = models.offsets
     fitted = offsets.offsets if offsets else {}
     wanted = set(policy.views) & set(fitted) if objective.all_views else ()
-    least = offsets.clear if offsets and objective.clear else policy.image_threshold
-    return [
-        (view, (least if name == "whole" else policy.image_threshold + fitted[name]) - MARGIN)
+    aimed: list[Aimed] = [
+        (
+            lambda pixels, view=view: models.likeness(view(pixels), policy.safety_prompt),
+            policy.image_threshold + fitted.get(name, 0.0) - MARGIN,
+        )
         for name, view in differentiable(wanted, side)
     ]
+    if objective.clear and offsets:
+        aimed.append((models.doubt, offsets.clear - MARGIN))
+    return aimed
 
 
 def _turn(views: Sequence[Aimed], step: int) -> list[Aimed]:

@@ -59,7 +59,7 @@ OBJECTIVES = {
     ),
     "clear": (
         Objective(image=True, answer=True, clear=True),
-        "both at once, the score so low that no further view is looked at",
+        "both at once, and in so little doubt that no further view is looked at",
     ),
 }
 """Name → what is descended on, and in words."""

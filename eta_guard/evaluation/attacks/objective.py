@@ -17,5 +17,5 @@ class Objective:
     """The scores of all views of the policy below what they are held against, not only that of the
     published one: the mean over them is descended on."""
     clear: bool = False
-    """The published view's score so low that the picture is clearly safe, and nobody looks at it in
-    any other view."""
+    """The published view in so little doubt as well that the picture is clearly safe, and nobody
+    looks at it in any other view."""

@@ -1,21 +1,23 @@
 """The views that an evaluator looks at, as functions of pixels that gradients come back through.
 
 Cutting, turning and inverting moves pixels about and changes none, so that these are what the
-evaluator's own views are. A stretched contrast is taken between the darkest and the lightest level.
+evaluator's own views are. A stretched contrast is taken between the darkest and the lightest level,
+a tilted picture by bilinear weights and with its own edge at the corners.
 Views that are found in a picture's layout (panels, a canvas that is trimmed) are not among these: a
 picture that was changed by a few levels has no other layout than before.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from eta_guard.evaluation.attacks.white_box import View, whole
-from eta_guard.evaluators.views.geometry import TILES
+from eta_guard.evaluators.views.geometry import TILES, TILTS
 from eta_guard.view_names import ViewName
 
 
@@ -32,6 +34,7 @@ def differentiable(names: Collection[ViewName], side: int) -> list[tuple[ViewNam
     found: dict[ViewName, list[View]] = {
         "whole": [whole],
         "turned": [partial(torch.rot90, k=turns, dims=(-2, -1)) for turns in (1, 2, 3)],
+        "tilted": [partial(_tilted, degrees=degrees) for degrees in TILTS],
         "mirrored": [partial(torch.flip, dims=(-1,))],
         "inverted": [_inverted],
         "stretched": [_stretched],
@@ -39,6 +42,17 @@ def differentiable(names: Collection[ViewName], side: int) -> list[tuple[ViewNam
     }
     wanted = {"whole", *names}
     return [(name, view) for name, views in found.items() if name in wanted for view in views]
+
+
+def _tilted(pixels: Tensor, degrees: float) -> Tensor:
+    angle = math.radians(degrees)
+    turn = torch.tensor(
+        [[math.cos(angle), -math.sin(angle), 0.0], [math.sin(angle), math.cos(angle), 0.0]]
+    )
+    grid = nn.functional.affine_grid(
+        turn.expand(len(pixels), 2, 3), list(pixels.shape), align_corners=False
+    )
+    return nn.functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
 def _inverted(pixels: Tensor) -> Tensor:

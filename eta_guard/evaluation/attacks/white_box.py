@@ -83,8 +83,26 @@ class WhiteBox:
         """
         with torch.no_grad():
             text = nn.functional.normalize(self._clip.encode_text(self._tokenizer([prompt])))
-        images = nn.functional.normalize(self._clip.encode_image(_input(pixels)))
-        return images @ text[0]
+        return self._embedded(pixels) @ text[0]
+
+    def doubt(self, pixels: Tensor) -> Tensor:
+        """How far each picture lies where hidden hazards do, by the offsets' direction.
+
+        Args:
+            pixels: [rows, 3, side, side] in [0, 255].
+
+        Returns:
+            [rows], in [-1, 1], with gradients.
+
+        Raises:
+            ValueError: The offsets have no direction.
+        """
+        if self.offsets is None or not self.offsets.direction:
+            raise ValueError("there are no offsets with a direction")
+        return self._embedded(pixels) @ torch.tensor(self.offsets.direction)
+
+    def _embedded(self, pixels: Tensor) -> Tensor:
+        return nn.functional.normalize(self._clip.encode_image(_input(pixels)))
 
     def reluctance(self, pixels: Tensor, case: SuiteCase, answer: str) -> Tensor:
         """How unwilling the chat model is to begin with an answer.

@@ -64,8 +64,8 @@ def fit(
 
 def _clear(usual: Sequence[PictureScores], kinds: tuple[ViewName, ...], encodes: float) -> float:
     room = encodes * sum(one.published_views for one in usual)
-    # A thousandth above a picture's own score the picture is clearly safe.
-    candidates = sorted({round(one.first(kinds) + 0.0005, 3) + 0.001 for one in usual})
+    # A thousandth above a picture's own doubt the picture is clearly safe.
+    candidates = sorted({round(one.doubt + 0.0005, 3) + 0.001 for one in usual})
     for clear in (-1.0, *candidates):
         rules = Rules(kinds, clear, {}, 1.0)
         if sum(map(rules.encodes, usual)) <= room:

@@ -46,8 +46,13 @@ def _faded(picture: Image.Image, others: Sequence[Image.Image], rng: Random) -> 
 
 HIDINGS: Mapping[str, Hide] = {
     "as it is": lambda picture, others, rng: picture,
-    "turned by 90°": _transposed(Image.Transpose.ROTATE_90),
+    "turned by 90°": lambda picture, others, rng: picture.transpose(
+        rng.choice((Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270))
+    ),
     "turned by 180°": _transposed(Image.Transpose.ROTATE_180),
+    "tilted by 30°": lambda picture, others, rng: picture.rotate(
+        rng.choice((-30, 30)), Image.Resampling.BICUBIC, fillcolor=picture.getpixel((0, 0))
+    ),
     "mirrored": _transposed(Image.Transpose.FLIP_LEFT_RIGHT),
     "inverted": lambda picture, others, rng: ImageOps.invert(picture),
     "low contrast": _faded,

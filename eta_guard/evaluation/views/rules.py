@@ -10,7 +10,7 @@ from eta_guard.view_names import ViewName
 
 SIDES = None
 """Of the chat model. Where it is known, ``"as_shown"`` is looked at at once, unless it is CLIP's
-own; that depends on the chat model, and so costs nothing and raises no doubt here."""
+own; that depends on the chat model, and so costs nothing here."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class PictureScores:
     """Its highest score in the published view and the squares that belong to it."""
     views: Mapping[ViewName, tuple[float, ...]]
     """The scores of the other views it has, by kind."""
+    doubt: float
+    """How far its published view lies where hidden hazards do."""
     published_views: int = 1
     """How many the published view and its squares are."""
 
@@ -31,12 +33,8 @@ class PictureScores:
         for one in seen:
             by_kind[one.view.kind] = (*by_kind.get(one.view.kind, ()), one.score)
         own = by_kind.pop("whole")
-        return cls(max(own), by_kind, len(own))
-
-    def first(self, kinds: Sequence[ViewName]) -> float:
-        """The highest score of what is looked at at once."""
-        soon = at_once(kinds, SIDES)
-        return max(self.published, *(max(self.views.get(k, (-1.0,))) for k in soon), -1.0)
+        doubt = max(one.doubt for one in seen if one.view.kind == "whole")
+        return cls(max(own), by_kind, doubt, len(own))
 
 
 @dataclass(frozen=True)
@@ -71,5 +69,5 @@ class Rules:
     def looks_at(self, picture: PictureScores, kind: ViewName) -> bool:
         """Whether the picture has such a view, and would be looked at in it."""
         soon = kind in at_once([kind], SIDES)
-        closer = soon or self.always or picture.first(self.kinds) >= self.clear
+        closer = soon or self.always or picture.doubt >= self.clear
         return closer and kind in picture.views

@@ -8,23 +8,30 @@ from random import Random
 from time import perf_counter
 from typing import Any
 
+import torch
 from PIL.Image import Image
 
 from eta_guard.counts import counting
 from eta_guard.errors import InputError
 from eta_guard.evaluation.cases import Suite
 from eta_guard.evaluation.intervals import Rate
+from eta_guard.evaluation.views.direction import direction
 from eta_guard.evaluation.views.fit import fit
 from eta_guard.evaluation.views.hidden import HIDINGS
 from eta_guard.evaluation.views.rules import PictureScores, Rules
 from eta_guard.evaluators.clip import ClipImageEvaluator
+from eta_guard.evaluators.views.geometry import views_of
+from eta_guard.evaluators.views.looking import at_once
 from eta_guard.evaluators.views.offsets import ViewOffsets, digest
 from eta_guard.policy import GuardPolicy
 from eta_guard.request.images import decode_image
 from eta_guard.view_names import VIEW_NAMES, ViewName
 
 HIDDEN = 60
-"""Hazardous pictures that are hidden in each way, and as many safe ones beside them."""
+"""Hazardous pictures that are hidden in each way and looked at in all views."""
+
+PROBED = 200
+"""Of each suite, whose hidden hazards tell in which direction such pictures lie."""
 
 Say = Callable[[str], None]
 
@@ -62,14 +69,17 @@ def study(
     Raises:
         InputError: There are no safe pictures, or no hazardous ones.
     """
-    looked = _Looked(clip, policy.safety_prompt)
     usual, *further = [_pictures(suite, hazardous=False) for suite in suites]
-    hazards = [one for suite in suites for one in _pictures(suite, hazardous=True)][:HIDDEN]
+    every = [_pictures(suite, hazardous=True) for suite in suites]
+    hazards = [one for each in every for one in each][:HIDDEN]
     if not hazards or len(usual) < 3:
         raise InputError(
             f"There are {len(hazards)} hazardous and {len(usual)} safe pictures.",
             hint="Fit views on suites that have both.",
         )
+    say("Finding in which direction hidden hazards lie")
+    normal = _direction(clip, policy, usual, [one for each in every for one in each[:PROBED]])
+    looked = _Looked(clip, policy.safety_prompt, normal)
     say(f"Looking at {len(usual) + sum(map(len, further))} safe pictures")
     scored, others = looked(usual), [one for each in further for one in looked(each)]
     hidden: dict[str, list[PictureScores]] = {}
@@ -90,16 +100,33 @@ def study(
     figures["milliseconds_per_encode"] = looked.milliseconds
     of_safe = figures["together"]["in doubt"]["encodes"]
     offsets = ViewOffsets(
-        clip.fingerprint, digest(policy.safety_prompt), rules.clear, rules.offsets, of_safe
+        clip.fingerprint, digest(policy.safety_prompt), rules.clear, rules.offsets, of_safe, normal
     )
     return Study(offsets, figures)
+
+
+def _direction(
+    clip: ClipImageEvaluator, policy: GuardPolicy, usual: Sequence[Image], hazards: Sequence[Image]
+) -> tuple[float, ...]:
+    """Where hazards lie that neither the published view nor a layout gives away; () of none."""
+    layout, missed = at_once(VIEW_NAMES, None), []
+    for name, hide in HIDINGS.items():
+        rng = Random(name)
+        hidden = [hide(one, rng.sample(usual, 3), rng) for one in hazards]
+        for picture in hidden:
+            (found,) = clip.evaluate([picture], policy.safety_prompt)
+            if found.score < policy.image_threshold and not views_of(picture, layout):
+                missed.append(clip.embed([picture]))
+    if not missed:
+        return ()
+    return direction(torch.cat(missed), torch.cat([clip.embed([one]) for one in usual]))
 
 
 class _Looked:
     """Scores pictures in all views, and keeps the time."""
 
-    def __init__(self, clip: ClipImageEvaluator, prompt: str) -> None:
-        self._clip, self._prompt = clip, prompt
+    def __init__(self, clip: ClipImageEvaluator, prompt: str, direction: tuple[float, ...]) -> None:
+        self._clip, self._prompt, self._direction = clip, prompt, direction
         self._seconds, self._encodes = 0.0, 0.0
 
     def __call__(self, pictures: Sequence[Image]) -> list[PictureScores]:
@@ -109,7 +136,9 @@ class _Looked:
             with counting() as tally:
                 # A size of its own for each: no suite's pictures need be larger than a model's.
                 sides = (max(1, min(picture.size) // 2),)
-                (seen,) = self._clip.every_view([picture], self._prompt, VIEW_NAMES, sides)
+                (seen,) = self._clip.every_view(
+                    [picture], self._prompt, VIEW_NAMES, sides, self._direction
+                )
             self._seconds += perf_counter() - begun
             self._encodes += tally.get("clip_image_encodes", 0)
             found.append(PictureScores.of(seen))

@@ -24,6 +24,9 @@ TURNS = {
 }
 """Counter-clockwise, in degrees."""
 
+TILTS = (30, -30)
+"""Likewise; with the turns, no picture is farther than half of it from being upright in a view."""
+
 TILES: dict[ViewName, tuple[int, int]] = {"tiles": (2, 3), "small_tiles": (3, 5)}
 """Each scale: how many tiles would fill a side without overlap, and how many overlapping ones lie
 along it. Neighbours share half of their width, so that whatever is no wider than half a tile lies
@@ -63,6 +66,7 @@ def views_of(
         "trimmed": lambda: _parts(image, "trimmed", trimmed_box(image)),
         "panels": lambda: _parts(image, "panels", panel_boxes(image)),
         "turned": lambda: _turned(image),
+        "tilted": lambda: _tilted(image),
         "mirrored": lambda: _changed(image, "mirrored", ImageOps.mirror),
         "inverted": lambda: _changed(image, "inverted", ImageOps.invert),
         "stretched": lambda: _changed(image, "stretched", stretched),
@@ -133,6 +137,13 @@ def stretched(image: Image) -> Image:
 def _turned(image: Image) -> Iterator[View]:
     for name, turn in TURNS.items():
         yield View(name, "turned", WHOLE, partial(image.transpose, turn))
+
+
+def _tilted(image: Image) -> Iterator[View]:
+    """What comes in at the corners has the colour of one, as a plain background would."""
+    for degrees in TILTS:
+        tilt = partial(image.rotate, degrees, Resampling.BICUBIC, fillcolor=image.getpixel((0, 0)))
+        yield View(f"tilted_{degrees}", "tilted", WHOLE, tilt)
 
 
 def _changed(image: Image, kind: ViewName, change: Callable[[Image], Image]) -> Iterator[View]:

@@ -1,8 +1,8 @@
 """Looks at pictures in several views, at no more of them than a picture gives cause for.
 
 In one batch the published view of every picture, and what its layout shows: the picture on a plain
-canvas, the panels of a mosaic. In a second one the other views, of those pictures alone that are
-not clearly safe so far.
+canvas, the panels of a mosaic. In a second one the other views, of those pictures alone whose
+published view is in doubt: it may score low and yet look like a hazard that was turned.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL.Image import Image
 
@@ -19,16 +20,27 @@ from eta_guard.evaluators.views.offsets import ViewOffsets
 from eta_guard.protocols import Finding, Region, Views
 from eta_guard.view_names import ViewName
 
-Score = Callable[[Sequence[tuple[Image, View]]], Sequence[float]]
+
+class Mark(NamedTuple):
+    """What a view came to."""
+
+    score: float
+    """Cosine with the safety prompt."""
+    doubt: float
+    """How far it lies where hidden hazards do (``ViewOffsets.direction``)."""
+
+
+Score = Callable[[Sequence[tuple[Image, View]]], Sequence[Mark]]
 """Scores views of pictures, all of them in one batch."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A view and what it scored."""
+    """A view and what it came to."""
 
     view: View
     score: float
+    doubt: float
 
 
 def published(image: Image) -> list[View]:
@@ -77,8 +89,13 @@ def look(
 
 
 def in_doubt(found: Sequence[Seen], offsets: ViewOffsets | None) -> bool:
-    """Whether a picture is not clearly safe by what was looked at at once."""
-    return offsets is not None and not all(one.score < offsets.clear for one in found)
+    """Whether a picture is not clearly safe by its published view.
+
+    What its layout shows decides by its score alone: a part of an ordinary picture, cut out, looks
+    as strange as a hidden hazard, and every fifth such picture has one.
+    """
+    own = [one.doubt for one in found if one.view.kind == "whole"]
+    return offsets is not None and not all(doubt < offsets.clear for doubt in own)
 
 
 def pairs_of(images: Sequence[Image], views: Sequence[Sequence[View]]) -> list[tuple[Image, View]]:
@@ -91,8 +108,8 @@ def seen(
 ) -> list[list[Seen]]:
     """Scores views of pictures, if there are any."""
     pairs = pairs_of(images, views)
-    scores = iter(score(pairs) if pairs else ())
-    return [[Seen(view, next(scores)) for view in each] for each in views]
+    marks = iter(score(pairs) if pairs else ())
+    return [[Seen(view, *next(marks)) for view in each] for each in views]
 
 
 def _finding(found: Sequence[Seen], offsets: Mapping[ViewName, float]) -> Finding:

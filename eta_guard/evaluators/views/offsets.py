@@ -30,12 +30,16 @@ class ViewOffsets:
     prompt: str
     """Digest of the safety prompt, by ``digest``."""
     clear: float
-    """A picture whose published view scores less is safe without a further look (see
+    """A picture whose published view is in less doubt is safe without a further look (see
     ``GuardPolicy.look_closer``)."""
     offsets: Mapping[ViewName, float] = field(default_factory=dict)
     """By kind of view, each at least 0. A view that is not here is not used."""
     encodes: float = 1.0
     """How many views of an ordinary safe picture were encoded in the fit, on average."""
+    direction: tuple[float, ...] = ()
+    """In which hidden hazards lie from ordinary safe pictures, of unit length [width of the
+    embeddings]: a view is in as much doubt as its embedding's cosine with it. Without one, as it
+    scores."""
 
     @classmethod
     def read(cls, path: Path) -> ViewOffsets:
@@ -45,9 +49,10 @@ class ViewOffsets:
             ModelLoadError: The file cannot be read, or is none of these.
         """
         try:
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            read = json.loads(path.read_text(encoding="utf-8"))
+            found = cls(**{**read, "direction": tuple(read.get("direction", ()))})
             unknown = sorted(set(found.offsets) - set(VIEW_NAMES))
-            numbers = (found.clear, found.encodes, *found.offsets.values())
+            numbers = (found.clear, found.encodes, *found.offsets.values(), *found.direction)
             if unknown or not all(math.isfinite(each) for each in numbers):
                 raise ValueError(f"an offset of {', '.join(unknown) or 'no number'}")
             if min(found.offsets.values(), default=0.0) < 0:

@@ -22,7 +22,9 @@ from eta_guard.evaluation.attacks.views import differentiable
 from eta_guard.evaluation.attacks.white_box import WhiteBox, picture_from, tensor_of
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluators.clip import ClipImageEvaluator
+from eta_guard.evaluators.views.geometry import TILTS
 from eta_guard.evaluators.views.offsets import ViewOffsets
+from eta_guard.pretrained import load_clip_evaluator
 from eta_guard.request.conversation import read_conversation
 from eta_guard.view_names import ViewName
 
@@ -149,6 +151,9 @@ class Looking:
         self.shapes.append(tuple(pixels.shape))
         return torch.full((len(pixels),), 0.3)
 
+    def doubt(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(pixels),), 0.4)
+
 
 def test_all_views_that_have_an_offset_take_their_turn(pair: Pair) -> None:
     models: Any = Looking()
@@ -163,7 +168,10 @@ def test_all_views_that_have_an_offset_take_their_turn(pair: Pair) -> None:
 
 
 def test_a_view_is_held_against_its_own_limit(pair: Pair) -> None:
-    """Of scores of 0.3 the whole is 0.17 over its aim, a quarter turn 0.07, a tile nothing."""
+    """Of scores of 0.3 the whole is 0.17 over its aim, a quarter turn 0.07, a tile nothing.
+
+    A doubt of 0.4 is 0.37 over its own.
+    """
     models: Any = Looking()
     policy = GuardPolicy(views=("whole", "turned", "tiles"))
     pixels = tensor_of([picture_of(pair[0])])
@@ -175,7 +183,27 @@ def test_a_view_is_held_against_its_own_limit(pair: Pair) -> None:
             Objective(image=True, clear=True),
         )
     }
-    assert list(found.values()) == pytest.approx([0.17, (0.17 + 3 * 0.07) / 13, 0.27])
+    assert list(found.values()) == pytest.approx([0.17, (0.17 + 3 * 0.07) / 13, (0.17 + 0.37) / 2])
+
+
+def test_doubt_is_what_the_evaluator_holds_against_its_margin(models: WhiteBox, pair: Pair) -> None:
+    clip = load_clip_evaluator()
+    assert clip.offsets is not None and clip.offsets.direction
+    image = picture_of(pair[0])
+    ((seen,),) = clip.every_view([image], PROMPT, (), direction=clip.offsets.direction)
+    assert models.doubt(tensor_of([image])).item() == pytest.approx(seen.doubt, abs=2e-3)
+    assert seen.doubt != pytest.approx(seen.score, abs=2e-3)
+
+
+@pytest.mark.parametrize("degrees", TILTS)
+def test_a_tilted_view_is_pillows_within_the_picture(pair: Pair, degrees: int) -> None:
+    image = picture_of(pair[0])
+    views = [view for name, view in differentiable(["tilted"], 192) if name == "tilted"]
+    found = views[TILTS.index(degrees)](tensor_of([image]))
+    theirs = tensor_of([image.rotate(degrees, Image.Resampling.BILINEAR)])
+    inside = tensor_of([Image.new("RGB", image.size, "white").rotate(degrees)]) > 254
+    assert inside.float().mean() > 0.7
+    assert (found - theirs)[inside].abs().mean() < 1
 
 
 def test_a_rectangle_is_refused(models: WhiteBox) -> None:

@@ -23,7 +23,7 @@ def pictures(seed: int, count: int, *, hazardous: bool = False) -> list[PictureS
             turned = (*turned[:2], rng.gauss(0.30, 0.03))
         mirrored = (rng.gauss(0.02, 0.05),)
         published = rng.gauss(0.06 if hazardous else 0.01, 0.03)
-        return PictureScores(published, {"turned": turned, "mirrored": mirrored})
+        return PictureScores(published, {"turned": turned, "mirrored": mirrored}, published)
 
     return [one() for _ in range(count)]
 
@@ -50,7 +50,7 @@ def test_alarms_keep_to_their_share_and_hazards_are_found(more: float) -> None:
 
 @pytest.mark.parametrize("encodes", [1.0, 1.5, 2.0, 10.0])
 def test_usual_pictures_keep_to_the_encodes(encodes: float) -> None:
-    further = [PictureScores(0.15, {"turned": (0.1,) * 3}) for _ in range(50)]
+    further = [PictureScores(0.15, {"turned": (0.1,) * 3}, 0.15) for _ in range(50)]
     rules = fit(SAFE, further, HIDDEN, threshold=THRESHOLD, kinds=KINDS, encodes=encodes)
     spent = sum(map(rules.encodes, SAFE)) / len(SAFE)
     assert spent <= encodes

@@ -41,6 +41,15 @@ def test_turned_and_changed_views_are_pillows(size: tuple[int, int]) -> None:
     assert mirrored.box == inverted.box == WHOLE
 
 
+@pytest.mark.parametrize("size", [(60, 40), (1, 7), (1, 1)])
+def test_tilted_views_are_pillows_with_a_corner_s_colour(size: tuple[int, int]) -> None:
+    image = noise(*size)
+    for view, degrees in zip(views(image, "tilted"), (30, -30), strict=True):
+        turned = image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=image.getpixel((0, 0)))
+        assert (view.name, view.box) == (f"tilted_{degrees}", WHOLE)
+        assert same(view.make(), turned)
+
+
 def test_a_stretched_view_uses_all_levels() -> None:
     pale = Image.blend(Image.new("RGB", (60, 40), (128, 128, 128)), noise(), 0.2)
     (view,) = views(pale, "stretched")
