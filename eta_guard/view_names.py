@@ -1,7 +1,7 @@
 """The names of a picture's views, in which it is evaluated as an attacker may have hidden it.
 
-What each costs and finds, by ``eta-guard views`` on the embedded models: encodes of an ordinary safe
-picture beside the published view's one, and of 60 hazards, hidden in the way that the view is for,
+What each costs and finds, by ``eta-guard views`` on the embedded models: encodes of an ordinary
+safe picture beside the published view's one, and of 60 hazards, hidden in the way that it is for,
 how many in a hundred are flagged without it and with it.
 
 =============  =======  ======================================

@@ -188,7 +188,8 @@ def test_a_view_is_held_against_its_own_limit(pair: Pair) -> None:
 
 def test_doubt_is_what_the_evaluator_holds_against_its_margin(models: WhiteBox, pair: Pair) -> None:
     clip = load_clip_evaluator()
-    assert clip.offsets is not None and clip.offsets.direction
+    assert clip.offsets is not None
+    assert clip.offsets.direction
     image = picture_of(pair[0])
     ((seen,),) = clip.every_view([image], PROMPT, (), direction=clip.offsets.direction)
     assert models.doubt(tensor_of([image])).item() == pytest.approx(seen.doubt, abs=2e-3)
