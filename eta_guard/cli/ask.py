@@ -59,7 +59,7 @@ def ask(
         print_json(reply)
     else:
         _show_request(pixels, image.name, question)
-        _show_way(reply, rules)
+        _show_way(reply, rules, pixels)
 
 
 def _show_request(pixels: Image, name: str, question: str) -> None:
@@ -70,12 +70,12 @@ def _show_request(pixels: Image, name: str, question: str) -> None:
     console.print()
 
 
-def _show_way(reply: dict[str, Any], policy: GuardPolicy) -> None:
+def _show_way(reply: dict[str, Any], policy: GuardPolicy, pixels: Image) -> None:
     from eta_guard.cli.show import Way
     from eta_guard.state import Verdict
 
     verdict = Verdict.model_validate(reply["verdict"])
-    stdout().print(Way(verdict, policy, reply["answer"]))
+    stdout().print(Way(verdict, policy, reply["answer"], [pixels]))
 
 
 def as_json(reply: AIMessage) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def _regions(found: CombinedEvaluation) -> tuple[MaskedRegion, ...]:
     if found.outcome == "unscored":
         return _whole(found, "it could not be evaluated")
     if not told:
-        return _whole(found, f"{found.evaluator or 'the evaluator'} does not say where it is unsafe")
+        return _whole(
+            found, f"{found.evaluator or 'the evaluator'} does not say where it is unsafe"
+        )
     if not all(_is_a_part(one.region) for one in told):
         return _whole(found, "a region that was found in it is no part of a picture")
     return tuple(told)

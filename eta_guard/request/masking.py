@@ -82,9 +82,7 @@ def cover(pixels: Image, boxes: Sequence[Box]) -> Image:
     return covered
 
 
-def _blocks(
-    message: BaseMessage, covered: Sequence[tuple[Picture, Picture]]
-) -> dict[Path, object]:
+def _blocks(message: BaseMessage, covered: Sequence[tuple[Picture, Picture]]) -> dict[Path, object]:
     """What stands in a message where pictures stood that are covered."""
     blocks: dict[Path, object] = {}
     texts: dict[Path, str] = {}

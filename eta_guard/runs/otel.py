@@ -196,7 +196,9 @@ def _evaluation(span: Span, kind: str, found: Mapping[str, Any]) -> None:
 
 
 def _marks(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    masked = told.get("masked")
+    covered = {"eta_guard.masked.images": len(masked["pictures"])} if masked else {}
+    return covered | {
         f"eta_guard.{kind}.{part}": told[kind][part]
         for kind in KINDS
         if told.get(kind)

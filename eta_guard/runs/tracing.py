@@ -145,6 +145,8 @@ def _marks(found: Mapping[str, Any]) -> dict[str, Any]:
         several = found.get(name, {}).get("findings", ())
         if len(several) > 1:
             marks |= {f"eta_{name}_{one['evaluator']}_score": one["score"] for one in several}
+    if "masked" in found:
+        marks["eta_masked_images"] = len(found["masked"])
     told = [name for name in ("decision", "sentence") if name in found]
     return marks | {f"eta_{name}": found[name] for name in told}
 
