@@ -167,8 +167,8 @@ class GuardPolicy(BaseModel):
     any other, and ``on_unrepaired`` decides where it is still unsafe. ``"mask+eta"``: prefix and
     search follow where it is, and go on from the covered pictures. All pictures that are not safe
     are covered: in the regions of each evaluator that found them unsafe and says where, and whole
-    where none does, or where they could not be evaluated. (Under ``short_circuit`` those that were
-    spared say nothing.) What the covered pictures score is not asked: a black one may look like a
+    where none does, or where they could not be evaluated; so no evaluator of pictures is spared
+    (``short_circuit``). What the covered pictures score is not asked: a black one may look like a
     hazard to CLIP. It costs the prompt read anew and one more answer. Where there is no picture
     to cover, ``"mask+eta"`` does as ``"eta"`` does, and ``"mask"`` refuses; so ``"mask"`` and
     ``on_no_image="align"`` exclude each other. Not with ``draft_with_candidates``. A provider that

@@ -263,6 +263,22 @@ def test_with_nothing_of_the_picture_left_the_reward_decides_alone() -> None:
     assert region.reason == "clip does not say where it is unsafe"
 
 
+def test_whoever_is_cheaper_spares_nobody_who_may_say_where() -> None:
+    asked = rig()
+    images = [FakeImages(name="cheap"), Pointing(name="regions", cost=9.0)]
+    parts: Any = {"engine": asked.engine, "response_evaluator": asked.responses}
+    for aligner, asked_n in (("mask", 2), ("eta", 1)):
+        policy = GuardPolicy(aligner=aligner)  # type: ignore[arg-type]
+        graph = build_graph(image_evaluator=images, policy=policy, **parts).compile()
+        given: Any = {"messages": [question(UNSAFE)]}
+        verdict = verdict_of(reply_of(graph.invoke(given)))
+        assert verdict.image is not None
+        assert len(verdict.image.findings) == asked_n
+        if verdict.masked:
+            (region,) = verdict.masked.pictures[0].regions
+            assert (region.evaluator, region.region) == ("regions", LOWER)
+
+
 def test_a_picture_without_a_score_is_covered_whole() -> None:
     asked = rig()
     asked.images.evaluate = lambda *_: [Finding(float("nan"), regions=(LOWER,))]  # type: ignore
