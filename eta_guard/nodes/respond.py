@@ -43,7 +43,8 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
         told = state["rounds"] if reply.decision == "aligned" else _without_text(state["rounds"])
         verdict = Verdict.model_validate(
             {
-                **{name: state[name] for name in FOUND},
+                **{name: state[name] for name in ("image", "images", "response", "drawn", "final")},
+                "masked": state["masked"],
                 "decision": reply.decision,
                 "reason": reply.reason,
                 "route": [*state["route"], "respond"],
@@ -66,10 +67,6 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
         return {"messages": [message], "rounds": told, "repaired": None, "accepted": []}
 
     return node
-
-
-FOUND = ("image", "images", "response", "drawn", "masked", "final")
-"""What the verdict tells as it stands in the state."""
 
 
 @dataclass(frozen=True)

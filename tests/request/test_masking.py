@@ -182,7 +182,7 @@ def test_pictures_of_all_places_are_covered_and_the_others_stay() -> None:
     assert shown.messages[1] is history[1]
     sent = as_read(shown)
     assert [red(image) > 1000 for image in images_in(sent)] == [False, True, False]
-    assert sent[0].content[2] is history[0].content[2]  # type: ignore[index]
+    assert sent[0].content[2] is history[0].content[2]
     assert original.question == shown.question
 
 

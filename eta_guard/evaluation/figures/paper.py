@@ -57,8 +57,8 @@ COUNTED = (
 
 GUARDALIGN = (
     "GuardAlign's picture evaluator goes by patches of CLIP's image tower and by several wordings"
-    " of each category (threshold 0.42 on a cost of transport); here the method “guardalign” goes by"
-    " such evidence, “mask” and “mask+eta” by whoever evaluates pictures in this run",
+    " of each category (threshold 0.42 on a cost of transport); here the method “guardalign” goes"
+    " by such evidence, “mask” and “mask+eta” by whoever evaluates pictures in this run",
     "its chat model is shown nothing but the covered picture; here the plain answer is drawn and"
     " evaluated first, and is replaced only where it is unsafe, too",
     "it calibrates attention: in the middle layers scores of instruction tokens towards a prefix"
