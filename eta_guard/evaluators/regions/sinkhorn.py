@@ -12,7 +12,7 @@ def sinkhorn(
     columns: Tensor,
     *,
     regularisation: float = 0.1,
-    iterations: int = 50,
+    iterations: int = 20,
 ) -> Tensor:
     """The plan T ≥ 0 that least costs Σ T · cost − regularisation · entropy(T).
 
