@@ -63,16 +63,17 @@ def finding(evaluation: Evaluation) -> str:
 
 
 def seen_in(evaluation: Evaluation) -> str:
-    """``, in the view turned_90``: how a picture was looked at that is not safe.
+    """``, in the view turned_90``: how a picture was looked at that is not safe, and where.
 
     Nothing where that is the picture as it is. A part of it is told by how much of its width, from
     the left, and of its height, from the top, it lies in.
     """
-    if evaluation.outcome != "unsafe" or evaluation.view in (None, "whole"):
+    if evaluation.outcome != "unsafe":
         return ""
-    told = f", in the view {evaluation.view}"
+    whole = evaluation.view in (None, "whole")
+    told = "" if whole else f", in the view {evaluation.view}"
     for region in evaluation.regions[:1]:
-        told += f" (at {place(region)})"
+        told += f", at {place(region)}" if whole else f" (at {place(region)})"
     return told
 
 

@@ -36,6 +36,7 @@ class ClipImageEvaluator:
     Safe to share between threads.
 
     It serves the search as well: ``likeness`` is the CLIP term of a candidate's utility.
+    ``embeddings`` are its model's, for who looks at pictures otherwise (``RegionImageEvaluator``).
 
     Args:
         model: An open_clip model, put into eval mode.
@@ -62,7 +63,7 @@ class ClipImageEvaluator:
         kept_images: int = 1024,
         kept_texts: int = 256,
     ) -> None:
-        self._embeddings = ClipEmbeddings(
+        self.embeddings = ClipEmbeddings(
             model, preprocess, tokenizer, kept_images=kept_images, kept_texts=kept_texts
         )
         self._fingerprint = fingerprint
@@ -154,7 +155,7 @@ class ClipImageEvaluator:
             another those that are looked at for what these scored.
         """
         if views.sides is not None:  # at its own size the model sees every picture
-            own = _input_sides(self._embeddings.model)
+            own = _input_sides(self.embeddings.model)
             views = replace(views, sides=tuple(one for one in views.sides if one not in own))
         return look(
             [bounded_aspect(image.convert("RGB")) for image in images],
@@ -220,7 +221,7 @@ class ClipImageEvaluator:
         hashes = {id(image): image for image, _ in pairs}
         known = {place: pixel_hash(image) for place, image in hashes.items()}
         keys = [_key(known[id(image)], view) for image, view in pairs]
-        return self._embeddings.cosines(keys, [view.make for _, view in pairs], texts)
+        return self.embeddings.cosines(keys, [view.make for _, view in pairs], texts)
 
     def _scorer(self, prompt: str) -> Score:
         return lambda pairs: self._cosines(pairs, [prompt])[:, 0].tolist()

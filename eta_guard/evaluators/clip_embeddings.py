@@ -67,10 +67,28 @@ class ClipEmbeddings:
         """
         with torch.inference_mode():
             left = _embeddings(keys, pictures, self.images, self._encode_images)
-            right = _embeddings(list(texts), list(texts), self.texts, self._encode_texts)
+            right = self.of_texts(texts)
             # A matrix product adds up its last columns in another order than the first ones: two
             # candidates that read alike would not tie, and the wrong one of equals be kept.
             return (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
+
+    def of_pictures(self, pictures: Sequence[MakePicture]) -> Tensor:
+        """Unit vectors [pictures, width], float32 on the CPU; in one batch, and not kept.
+
+        Args:
+            pictures: RGB, at least one.
+        """
+        with torch.inference_mode():
+            return self._encode_images(list(pictures))
+
+    def of_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors [texts, width], float32 on the CPU.
+
+        Args:
+            texts: Of any length, at least one; those whose embedding is missing go in one batch.
+        """
+        with torch.inference_mode():
+            return _embeddings(list(texts), list(texts), self.texts, self._encode_texts)
 
     def _encode_images(self, pictures: list[MakePicture]) -> Tensor:
         counts.add("clip_image_encodes", len(pictures))
