@@ -21,7 +21,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.runs.telemetry import RequestSeen
 from eta_guard.session import GuardSession
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Decision = Literal["passed", "aligned", "refused", "blocked", "observed"]
 

@@ -218,6 +218,13 @@ def test_the_verdict_tells_what_was_covered_and_what_came_of_it() -> None:
     assert verdict_of(rig("eta").ask(question(UNSAFE))).masked is None
 
 
+def test_verdicts_from_before_pictures_were_covered_are_read() -> None:
+    told = verdict_of(rig("eta").ask(question(UNSAFE))).model_dump(mode="json")
+    old = {name: value for name, value in told.items() if not name.startswith("masked")}
+    read = Verdict.model_validate({**old, "schema_version": 2})
+    assert (read.masked, read.masked_draft, read.schema_version) == (None, None, 2)
+
+
 def test_the_answer_to_covered_pictures_is_recorded_where_that_is_asked_for() -> None:
     reply = rig(masked=0.0, record_rejected=True).ask(question(UNSAFE))
     verdict = verdict_of(reply)
