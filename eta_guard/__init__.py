@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from eta_guard.evaluators.decision import DecisionEvaluator
     from eta_guard.evaluators.guard_model.evaluator import GuardModelEvaluator
     from eta_guard.evaluators.guard_model.guard_format import GuardFormat, GuardQuestion
+    from eta_guard.evaluators.regions.evaluator import RegionImageEvaluator
+    from eta_guard.evaluators.regions.settings import RegionSettings
+    from eta_guard.evaluators.regions.tiles import Tiling
     from eta_guard.evaluators.reward.armorm import ArmoRM
     from eta_guard.evaluators.reward.evaluator import RewardResponseEvaluator
     from eta_guard.evaluators.reward.remote import VllmResponseEvaluator
@@ -88,9 +91,12 @@ _HOMES = {
     "PolicyError": "errors",
     "Presentation": "request.presentation",
     "Region": "protocols.evaluators",
+    "RegionImageEvaluator": "evaluators.regions.evaluator",
+    "RegionSettings": "evaluators.regions.settings",
     "ResponseEvaluator": "protocols.evaluators",
     "RewardResponseEvaluator": "evaluators.reward.evaluator",
     "SentenceRound": "state",
+    "Tiling": "evaluators.regions.tiles",
     "TypographicEvaluator": "evaluators.typographic",
     "UnsupportedModelError": "errors",
     "Verdict": "state",
@@ -133,9 +139,12 @@ __all__ = [
     "PolicyError",
     "Presentation",
     "Region",
+    "RegionImageEvaluator",
+    "RegionSettings",
     "ResponseEvaluator",
     "RewardResponseEvaluator",
     "SentenceRound",
+    "Tiling",
     "TypographicEvaluator",
     "UnsupportedModelError",
     "Verdict",

@@ -41,21 +41,21 @@ CountName = Literal[
     "whole_text_scores",
     "peak_cache_rows",
 ]
-"""Input tokens are the prompt's, image tokens included, counted once a request; output tokens all
-that were drawn, thrown away or not. Prompt tokens are those of every prompt that a server read for
-the request (the conversation goes out anew with each sentence), and cached tokens those of them
-that it found in its prefix cache; both only of the answers at whose end it told, which it does not
-where a stream is closed early. Positions are rows x new tokens of a forward (``guard_…``: of a
-guard model in this process); windows are the parts in which an answer was read that is longer than
-the evaluator's context; encodes by CLIP are single images or texts, those of the chat model
-runs of its vision part; an image classifier's are single images. Text readings are views of a
-picture in which text was looked for; decisions are requests to a decision model. Failed candidates
-are calls of a provider that gave none. Which route was taken: prompts that the local chat model
-read into a tree, whose branches share them (the fast one), or for batches over copies of the cache;
-scores that a reward model in this process gave from new tokens alone (the fast one), or from whole
-texts. Why a model is denied the fast one is logged when it is wrapped. Peak cache rows are the most
-positions that the chat model's caches held at once, counted in answers: 1.0 is prompt and longest
-answer so far, once."""
+"""Input tokens are the prompt's, image tokens included, counted once a request, and once more where
+it was read anew with parts of its pictures covered; output tokens all that were drawn, thrown away
+or not. Prompt tokens are those of every prompt that a server read for the request (the conversation
+goes out anew with each sentence), and cached tokens those of them that it found in its prefix
+cache; both only of the answers at whose end it told, which it does not where a stream is closed
+early. Positions are rows x new tokens of a forward (``guard_…``: of a guard model in this process);
+windows are the parts in which an answer was read that is longer than the evaluator's context;
+encodes by CLIP are single images or texts, those of the chat model runs of its vision part; an
+image classifier's are single images. Text readings are views of a picture in which text was looked
+for; decisions are requests to a decision model. Failed candidates are calls of a provider that gave
+none. Which route was taken: prompts that the local chat model read into a tree, whose branches
+share them (the fast one), or for batches over copies of the cache; scores that a reward model in
+this process gave from new tokens alone (the fast one), or from whole texts. Why a model is denied
+the fast one is logged when it is wrapped. Peak cache rows are the most positions that the chat
+model's caches held at once, counted in answers: 1.0 is prompt and longest answer so far, once."""
 
 Counts = dict[str, int | float]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from eta_guard import embedded
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from eta_guard.protocols import ImageEvaluator, ResponseEvaluator
 
 Kind = Literal["image", "response"]
-Sort = Literal["typographic", "guard", "classifier"]
+Sort = Literal["typographic", "regions", "guard", "classifier"]
+ALONE: tuple[Sort, ...] = ("typographic", "regions")
+"""Evaluators of pictures that need no further name: they go by the assembly's own models."""
 
 FORMS: dict[Kind, str] = {
-    "image": "typographic, guard:NAME, guard:NAME@http://HOST:PORT/v1 or"
+    "image": "typographic, regions, guard:NAME, guard:NAME@http://HOST:PORT/v1 or"
     " classifier:NAME=LABEL,LABEL",
     "response": "guard:NAME or guard:NAME@http://HOST:PORT/v1",
 }
@@ -38,7 +40,7 @@ class Spec:
 
     sort: Sort
     model: str = ""
-    """Name or directory; none for the typographic one."""
+    """Name or directory; none for those that go by the assembly's models."""
     server: str | None = None
     """Address of the server that runs it."""
     labels: tuple[str, ...] = ()
@@ -56,8 +58,9 @@ def read_spec(text: str, kind: Kind) -> Spec:
         ModelLoadError: It has none of the forms.
     """
     sort, colon, model = text.strip().partition(":")
-    if kind == "image" and (sort, colon) == ("typographic", ""):
-        return Spec("typographic")
+    for alone in ALONE if kind == "image" else ():
+        if (sort, colon) == (alone, ""):
+            return Spec(alone)
     if sort == "guard" and model:
         on_server = served(model)
         return Spec("guard", *on_server) if on_server else Spec("guard", model)
@@ -94,6 +97,8 @@ class FurtherEvaluators:
         judge: ResponseEvaluator,
         judge_threshold: float,
         *,
+        clip: ImageEvaluator | None = None,
+        clip_weights: str | Path = "",
         device: str | None = None,
         dtype: torch.dtype | None = None,
         progress: Callable[[str], None] = lambda what: None,
@@ -103,6 +108,8 @@ class FurtherEvaluators:
         Args:
             judge: Of the text in pictures, where that is to be judged and no guard model is there.
             judge_threshold: For its scores, where it has no threshold of its own.
+            clip: A ``ClipImageEvaluator``, whose model regions are found by.
+            clip_weights: Its directory or name; settings of regions that lie beside count.
             device: Such as ``"cpu"`` or ``"cuda"``; the GPU if there is one.
             dtype: Of guard models; each one's own default without it.
             progress: Is told what is being loaded.
@@ -121,6 +128,8 @@ class FurtherEvaluators:
                 if spec.sort == "typographic":
                     guards = [one for one in loaded.values() if getattr(one, "reads", False)]
                     loaded[spec] = _typographic(guards[0] if guards else judge, judge_threshold)
+                elif spec.sort == "regions":
+                    loaded[spec] = _regions(clip, clip_weights)
                 elif spec.sort == "classifier":
                     loaded[spec] = _classifier(spec, device, dtype, self._name(spec))
                 else:
@@ -222,6 +231,19 @@ def _typographic(judge: ResponseEvaluator, judge_threshold: float) -> Any:
 
     threshold = judge_threshold if judge.threshold is None else judge.threshold
     return TypographicEvaluator(judge=judge, threshold=threshold)
+
+
+def _regions(clip: ImageEvaluator | None, weights: str | Path) -> Any:
+    from eta_guard.evaluators.clip import ClipImageEvaluator
+    from eta_guard.evaluators.regions.evaluator import RegionImageEvaluator
+    from eta_guard.evaluators.regions.settings import RegionSettings
+
+    if not isinstance(clip, ClipImageEvaluator):
+        raise UnsupportedModelError(
+            "Regions are found by the assembly's CLIP, and there is none.",
+            hint="Leave out the evaluator regions, or name a CLIP model.",
+        )
+    return RegionImageEvaluator(clip, RegionSettings.beside(weights))
 
 
 def _require(spec: Spec, evaluator: Any, ability: str, what: str) -> None:

@@ -12,6 +12,7 @@ from eta_guard.admission import UnderWay
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import best_of_n
 from eta_guard.nodes.generate import generate
+from eta_guard.nodes.mask_align import mask_align
 from eta_guard.nodes.node_run import NodeRun
 from eta_guard.nodes.post_evaluate import post_evaluate
 from eta_guard.nodes.pre_evaluate import pre_evaluate
@@ -21,7 +22,7 @@ from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator, Likeness, ResponseEvaluator
 from eta_guard.runs.tracing import node_trace
-from eta_guard.state import GuardMessages, GuardState, passes
+from eta_guard.state import GuardMessages, GuardState, can_mask, passes, still_unsafe
 
 GuardGraph = StateGraph[GuardState, None, GuardMessages, GuardMessages]
 Condition = Callable[[GuardState, RunnableConfig], str]
@@ -33,6 +34,9 @@ ALONGSIDE = {
     ("post_evaluate", "post_evaluate"),
 }
 """Edges that there are only where drafts are drawn alongside the candidates."""
+MASKING = {"mask_align"}
+SEARCHING = {"prefix_align", "best_of_n"}
+"""Nodes that there are only where the policy's ``aligner`` may ask for them."""
 
 
 def build_graph(
@@ -78,13 +82,17 @@ def build_graph(
         "pre_evaluate": pre_evaluate(engine=engine, panel=panel, policy=policy),
         "generate": generate(engine=engine, panel=panel, policy=policy),
         "post_evaluate": post_evaluate(engine=engine, panel=panel, policy=policy),
+        "mask_align": mask_align(engine=engine, policy=policy),
         "prefix_align": prefix_align(engine=engine, policy=policy),
         "best_of_n": best_of_n(engine=engine, panel=panel, policy=policy),
         "respond": respond(engine=engine, models=models, policy=policy),
     }
     under_way = under_way or UnderWay()
     graph = StateGraph(GuardState, input_schema=GuardMessages, output_schema=GuardMessages)
+    unasked = _unasked(policy)
     for name, node in nodes.items():
+        if name in unasked:
+            continue
         graph.add_node(
             name,
             NodeRun(
@@ -101,6 +109,12 @@ def build_graph(
         )
     _connect(graph, policy)
     return graph
+
+
+def _unasked(policy: GuardPolicy) -> set[str]:
+    """The nodes that no request can come to."""
+    unasked = set() if policy.aligners - {"eta"} else MASKING
+    return unasked if policy.aligners - {"mask"} else unasked | SEARCHING
 
 
 def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
@@ -123,10 +137,13 @@ def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
 
     def after_post_evaluate(
         state: GuardState, config: RunnableConfig
-    ) -> Literal["prefix_align", "respond", "best_of_n", "post_evaluate"]:
+    ) -> Literal["mask_align", "prefix_align", "respond", "best_of_n", "post_evaluate"]:
         rules = policy.for_run(config)
-        if state["halt"] or state["final"] or rules.mode == "observe":
+        if state["halt"] or rules.mode == "observe":
             return "respond"
+        if state["final"]:
+            on = rules.aligner == "mask+eta" and still_unsafe(state)
+            return "prefix_align" if on else "respond"
         if state["calls_tools"]:  # no sentence could take its place
             return "respond"
         always = state["image"] is None and rules.on_no_image == "align"
@@ -134,7 +151,16 @@ def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
             return "respond"
         if state["repaired"]:
             return "post_evaluate"
+        if rules.aligner != "eta" and can_mask(state):
+            return "mask_align"
+        if rules.aligner == "mask":  # there is nothing to cover
+            return "respond"
         return "best_of_n" if state["rounds"] else "prefix_align"
+
+    def after_mask_align(
+        state: GuardState, config: RunnableConfig
+    ) -> Literal["post_evaluate", "respond"]:
+        return "respond" if state["halt"] else "post_evaluate"
 
     def after_prefix_align(
         state: GuardState, config: RunnableConfig
@@ -150,14 +176,19 @@ def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
         "pre_evaluate": after_pre_evaluate,
         "generate": after_generate,
         "post_evaluate": after_post_evaluate,
+        "mask_align": after_mask_align,
         "prefix_align": after_prefix_align,
         # The search goes on until its answer is whole: the same three ways as into it.
         "best_of_n": after_prefix_align,
     }
+    unasked = _unasked(policy)
     for node, condition in ways.items():
+        if node in unasked:
+            continue
         ends = [
             end
             for end in get_args(get_type_hints(condition)["return"])
+            if end not in unasked
             if policy.draft_with_candidates or (node, end) not in ALONGSIDE
         ]
         graph.add_conditional_edges(node, _Edge(condition), ends)

@@ -54,6 +54,7 @@ class ByName(dict[str, V], Generic[V]):
         return type(self), (dict(self),)
 
 
+Aligner = Literal["eta", "mask", "mask+eta"]
 OnUnscored = Literal["unsafe", "refuse", "raise"]
 _BY_STRICTNESS: tuple[OnUnscored, ...] = get_args(OnUnscored)
 
@@ -159,6 +160,19 @@ class GuardPolicy(BaseModel):
     combined with ``draft_stop_margin``, which would have nothing to save."""
 
     # Aligning
+    aligner: Aligner = "eta"
+    """How an answer is repaired where image and answer are unsafe. ``"eta"``: by prefix and search
+    (paper). ``"mask"``: the model is shown the pictures with their unsafe regions covered (set to
+    0, as in GuardAlign, ICLR 2026) and answers anew, in text alone; that answer is evaluated like
+    any other, and ``on_unrepaired`` decides where it is still unsafe. ``"mask+eta"``: prefix and
+    search follow where it is, and go on from the covered pictures. All pictures that are not safe
+    are covered: in the regions of each evaluator that found them unsafe and says where, and whole
+    where none does, or where they could not be evaluated; so no evaluator of pictures is spared
+    (``short_circuit``). What the covered pictures score is not asked: a black one may look like a
+    hazard to CLIP. It costs the prompt read anew and one more answer. Where there is no picture
+    to cover, ``"mask+eta"`` does as ``"eta"`` does, and ``"mask"`` refuses; so ``"mask"`` and
+    ``on_no_image="align"`` exclude each other. Not with ``draft_with_candidates``. A provider that
+    keeps the history itself shows its model the pictures that it has kept."""
     prefix: str = prompts.PREFIX
     """The interference prefix; the paper's figure shows it with a comma, which is put here.
     White space at its end is dropped, since a lone space token derails most tokenizers; the model
@@ -251,6 +265,20 @@ class GuardPolicy(BaseModel):
     def _drafts_less_in_one_way(self) -> GuardPolicy:
         if self.draft_with_candidates and self.draft_stop_margin is not None:
             raise ValueError("draft_with_candidates and draft_stop_margin exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _covers_what_there_is(self) -> GuardPolicy:
+        if self.aligner != "eta" and self.draft_with_candidates:
+            raise ValueError(
+                f"aligner={self.aligner!r} and draft_with_candidates exclude each other: no"
+                " candidate is drawn before the covered pictures were answered"
+            )
+        if self.aligner == "mask" and self.on_no_image == "align":
+            raise ValueError(
+                "aligner='mask' and on_no_image='align' exclude each other: without an image there"
+                " is nothing to cover; 'mask+eta' aligns by prefix and search there"
+            )
         return self
 
     @field_validator("accept_above")
@@ -376,6 +404,12 @@ class GuardPolicy(BaseModel):
         told = self.model_dump(mode="json") | {"overridable": sorted(self.overridable)}
         digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
         return f"{self.name or 'policy'}@{digest}"
+
+    @property
+    def aligners(self) -> frozenset[str]:
+        """Those that a request may ask for, by what callers may override."""
+        every = frozenset(get_args(Aligner))
+        return every if "aligner" in self.overridable else frozenset({self.aligner})
 
     @property
     def hides_earlier_images(self) -> bool:

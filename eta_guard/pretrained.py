@@ -120,6 +120,8 @@ def load_parts(
     images, responses = further.load(
         parts["response_evaluator"],
         (policy or GuardPolicy()).response_threshold,
+        clip=parts["image_evaluator"],
+        clip_weights=names["clip"],
         device=device,
         dtype=dtype,
         progress=progress,

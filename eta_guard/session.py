@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.errors import DeadlineExceededError, ImageInputError
+from eta_guard.panel.masking import MaskedPicture
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
     AnswersAlongside,
@@ -26,6 +27,7 @@ from eta_guard.protocols import (
 )
 from eta_guard.request.conversation import Conversation, Picture, read_conversation
 from eta_guard.request.fetching import ImageFetcher
+from eta_guard.request.masking import masked_conversation
 from eta_guard.request.reading import AS_PIXELS, Reading
 from eta_guard.runs.streaming import LiveReply, listened_to
 from eta_guard.steps import Steps, ask
@@ -48,6 +50,7 @@ class GuardSession:
         "_aligned",
         "_draft",
         "_engine",
+        "_masked_answer",
         "_opened",
         "_scores",
         "_stopped",
@@ -57,6 +60,7 @@ class GuardSession:
         "generation",
         "proposed",
         "reply",
+        "shown",
     )
 
     def __init__(
@@ -81,6 +85,8 @@ class GuardSession:
             InputError: They cannot be read.
         """
         self.conversation: Conversation = read_conversation(messages, reading)
+        self.shown = self.conversation
+        """What the chat model is shown now; evaluators are given the conversation."""
         self.proposed: list[tuple[str, ...]] = []
         self._scores: ResponseSession | None = None
         self._aligned: str | None = None
@@ -89,6 +95,7 @@ class GuardSession:
         self._engine = engine
         self._opened: EngineSession | None = None
         self._draft: Completion | None = None
+        self._masked_answer: Completion | None = None
         self._stopped: Completion | None = None
         self._timed = timed
         self.cut_short = False
@@ -103,14 +110,39 @@ class GuardSession:
     def engine(self) -> Steps[EngineSession]:
         """The chat model's side of the request, opened where it is first asked for."""
         if self._opened is None:
-            self._opened = yield from ask(self._engine.open, self.conversation, self.generation)
+            self._opened = yield from ask(self._engine.open, self.shown, self.generation)
         return self._opened
+
+    def _engine_of_the_plain_answer(self) -> Steps[EngineSession]:
+        if self.shown is self.conversation:
+            return (yield from self.engine())
+        return (yield from ask(self._engine.open, self.conversation, self.generation))
+
+    def mask(self, pictures: Sequence[MaskedPicture]) -> None:
+        """From here on the chat model is shown these pictures with parts of them covered."""
+        self.shown = masked_conversation(
+            self.conversation,
+            {picture.image: picture.boxes for picture in pictures},
+            passed_on=self._passes_messages_on,
+        )
+        self._opened = None
+
+    def masked_answer(self) -> Steps[Completion]:
+        """The answer to the covered pictures, in text alone, drawn when first asked for."""
+        if self._masked_answer is None:
+            engine = yield from self.engine()
+            yield from ask(engine.prefill, "")
+            self._masked_answer = yield from ask(engine.finish)
+        return self._masked_answer
+
+    @property
+    def _passes_messages_on(self) -> bool:
+        return bool(getattr(self._engine, "passes_messages_on", False))
 
     @property
     def may_call_tools(self) -> bool:
         """Whether the plain answer may; a provider's model may have tools that nobody told of."""
-        passes_on: bool = getattr(self._engine, "passes_messages_on", False)
-        return passes_on or bool(self.generation.tools)
+        return self._passes_messages_on or bool(self.generation.tools)
 
     def draft(self) -> Steps[Completion]:
         """The whole plain answer, drawn when first asked for; never one that was stopped."""
@@ -154,7 +186,7 @@ class GuardSession:
 
     def _answer(self, watch: Watch | None = None) -> Steps[Completion]:
         """The plain answer; where the time is over, as far as it has come."""
-        engine = yield from self.engine()
+        engine = yield from self._engine_of_the_plain_answer()
         if not self._timed:
             return (yield from ask(engine.answer, watch))
         seen = ""
@@ -197,7 +229,8 @@ class GuardSession:
         begun = getattr(self._opened, "begun", "")
         drawn = self._draft or self._stopped
         candidates = [text for texts in self.proposed for text in texts]
-        return [begun, *(drawn.evaluated if drawn else ()), *candidates]
+        masked = self._masked_answer.evaluated if self._masked_answer else ()
+        return [begun, *(drawn.evaluated if drawn else ()), *masked, *candidates]
 
     @property
     def drawn_draft(self) -> str | None:
@@ -205,13 +238,23 @@ class GuardSession:
         drawn = self._draft or self._stopped
         return drawn.text if drawn else None
 
+    @property
+    def drawn_masked_answer(self) -> str | None:
+        """The text of the answer to the covered pictures if one was drawn."""
+        return self._masked_answer.text if self._masked_answer else None
+
     def picture(self, state: Mapping[str, Any]) -> Picture | None:
-        """The image that counts: the one that ``image`` in the state speaks of."""
+        """The image that counts, as the chat model is shown it: ``image`` in the state tells which.
+
+        Nothing of which all is covered: black is no more like the one text than like another.
+        """
         if state["image"] is None:
             return None
         # By its number: images within one nested block share message and block.
         number: int = state["images"].index(state["image"])
-        return self.conversation.pictures[number]
+        picture = self.shown.pictures[number]
+        covered = self.shown is not self.conversation and picture.pixels.getbbox() is None
+        return None if covered else picture
 
     def align(self, prefix: str, accepted: Sequence[Candidate] = ()) -> Steps[None]:
         """Begins the aligned answer, or takes it up again after ``accepted``."""
@@ -263,6 +306,9 @@ class GuardSession:
         timed = policy.timeout is not None
         made = yield from ask(cls, engine, state["messages"], generation, reading, timed=timed)
         _require_the_same(made.conversation.pictures, state.get("images") or ())
+        if masked := state.get("masked"):
+            known = [MaskedPicture.model_validate(one) for one in masked["pictures"]]
+            yield from ask(made.mask, known)
         if isinstance(state, dict):
             # For what is done with an error of this very node: it may quote what is drawn now.
             state["session"] = made

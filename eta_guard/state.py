@@ -16,11 +16,12 @@ from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
+from eta_guard.panel.masking import MaskedPicture
 from eta_guard.policy import GuardPolicy
 from eta_guard.runs.telemetry import RequestSeen
 from eta_guard.session import GuardSession
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Decision = Literal["passed", "aligned", "refused", "blocked", "observed"]
 
@@ -58,6 +59,15 @@ class SentenceRound(_Record):
     and in the verdict of an answer that was refused (unless ``record_rejected``)."""
 
 
+class Masked(_Record):
+    """The pictures as the chat model was shown them once more, and what it answered to them."""
+
+    pictures: tuple[MaskedPicture, ...]
+    """Those of which something was covered."""
+    response: CombinedEvaluation | None = None
+    """Of the answer; None where there was none, or not yet."""
+
+
 class Verdict(_Record):
     """What the guard found and did: ``response_metadata["eta_guard"]`` of the reply."""
 
@@ -76,7 +86,10 @@ class Verdict(_Record):
     drawn: tuple[CombinedEvaluation, ...] = ()
     """Of the pictures in the plain answer, each held against the threshold of images."""
     final: CombinedEvaluation | None = None
-    """Of the repaired answer; None where none was made."""
+    """Of the repaired answer; None where none was made. Where the answer to masked pictures was
+    still unsafe, and was repaired in its turn, of that."""
+    masked: Masked | None = None
+    """What was covered of which picture; None where nothing was (``aligner``)."""
     rounds: tuple[SentenceRound, ...] = ()
     flagged: bool = False
     """Whether the policy lets something else out than the plain answer, or would if it did not only
@@ -90,6 +103,9 @@ class Verdict(_Record):
     """Fingerprints of chat model, image evaluator and response evaluator."""
     draft: str | None = None
     """The plain answer that was not let out; only with ``record_rejected``."""
+    masked_draft: str | None = None
+    """The answer to masked pictures, whether or not it was let out; only with
+    ``record_rejected``."""
     rejected: tuple[tuple[str, ...], ...] | None = None
     """Texts of all candidates of each round; only with ``record_rejected``."""
 
@@ -126,7 +142,8 @@ def withheld(message: BaseMessage) -> bool:
 def without_texts(verdict: Verdict) -> Verdict:
     """The verdict without any text of an answer."""
     rounds = tuple(record.model_copy(update={"text": ""}) for record in verdict.rounds)
-    return verdict.model_copy(update={"rounds": rounds, "draft": None, "rejected": None})
+    withheld: dict[str, Any] = {"draft": None, "masked_draft": None, "rejected": None}
+    return verdict.model_copy(update={"rounds": rounds, **withheld})
 
 
 class Repaired(TypedDict):
@@ -172,6 +189,11 @@ class GuardState(MessagesState):
     """The plain answer shows pictures: they are evaluated, whatever the images of the request."""
     drawn: list[dict[str, Any]]
     """A ``CombinedEvaluation`` of each picture in the plain answer."""
+    masked: dict[str, Any] | None
+    """A ``Masked``, once the model was shown what it describes. The answer to it is in the session:
+    like a plain one, it is not fit to be kept before it was evaluated."""
+    masked_scored: str | None
+    """Digest of the answer that ``masked["response"]`` speaks of."""
     final: dict[str, Any] | None
     rounds: list[dict[str, Any]]
     """A ``SentenceRound`` each."""
@@ -224,6 +246,18 @@ def aligns_undrawn(state: Mapping[str, Any], policy: GuardPolicy, session: Guard
     return asked and state["image"] is None and not session.may_call_tools
 
 
+def can_mask(state: Mapping[str, Any]) -> bool:
+    """Whether there is a picture to cover: one that is not safe, and was not covered before."""
+    unsafe = any(found["outcome"] != "safe" for found in state["images"])
+    return unsafe and state["masked"] is None
+
+
+def still_unsafe(state: Mapping[str, Any]) -> bool:
+    """Whether the answer to masked pictures is not safe either, and was not repaired so far."""
+    masked = state["masked"] is not None and state["repaired"] is None
+    return masked and state["final"] is not None and state["final"]["outcome"] != "safe"
+
+
 class GuardMessages(MessagesState):
     """Input and output of the graph."""
 
@@ -244,6 +278,8 @@ def fresh() -> dict[str, Any]:
         "calls_tools": False,
         "pictured": False,
         "drawn": [],
+        "masked": None,
+        "masked_scored": None,
         "final": None,
         "rounds": [],
         "accepted": [],

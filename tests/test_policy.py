@@ -37,6 +37,7 @@ BAD: dict[str, list[Any]] = {
     "views": [["whole", "sideways"], ["turned"], [], "whole", None, [3]],
     "look_closer": ["never", "", None],
     "prefix": [None, 3],
+    "aligner": ["none", "eta+mask", "", None, ["mask"]],
     "search": ["maybe", None, 2],
     "candidates": [0, -1, 65, 1.5, NAN, "many", None],
     "search_top_k": [0, -5, 0.5, None],

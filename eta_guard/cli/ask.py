@@ -36,6 +36,14 @@ def ask(
     policy: options.PolicyFile = None,
     settings: options.Settings = None,
     seed: options.Seed = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the picture there, with the regions that were found unsafe and their"
+            " scores; some evaluators tell where (--image-evaluator regions).",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Ask about an image, and see how the answer came about.
@@ -55,11 +63,15 @@ def ask(
     guard = load_guard(choice, rules)
     with status("Answering"):
         reply = as_json(guard.invoke([message]))
+    drawn = 0 if out is None else _draw(out, pixels, reply)
     if json:
         print_json(reply)
-    else:
-        _show_request(pixels, image.name, question)
-        _show_way(reply, rules)
+        return
+    _show_request(pixels, image.name, question)
+    _show_way(reply, rules, pixels)
+    if out is not None:
+        regions = f"{drawn} region{'' if drawn == 1 else 's'}"
+        stdout().print(f"Written to {out}, with {regions} drawn.", soft_wrap=True)
 
 
 def _show_request(pixels: Image, name: str, question: str) -> None:
@@ -70,12 +82,30 @@ def _show_request(pixels: Image, name: str, question: str) -> None:
     console.print()
 
 
-def _show_way(reply: dict[str, Any], policy: GuardPolicy) -> None:
+def _draw(out: Path, pixels: Image, reply: dict[str, Any]) -> int:
+    """Writes the picture with its unsafe regions, and returns how many they are."""
+    from eta_guard.drawn_regions import unsafe_regions, with_regions
+    from eta_guard.errors import InputError
+    from eta_guard.state import Verdict
+
+    verdict = Verdict.model_validate(reply["verdict"])
+    regions = [region for image in verdict.images for region in unsafe_regions(image)]
+    try:
+        with_regions(pixels, regions).save(out)
+    except (OSError, ValueError) as error:  # ValueError: a suffix that names no format
+        raise InputError(
+            f"The picture cannot be written to {out} ({error}).",
+            hint="Name a file that can be written, such as regions.png.",
+        ) from error
+    return len(regions)
+
+
+def _show_way(reply: dict[str, Any], policy: GuardPolicy, pixels: Image) -> None:
     from eta_guard.cli.show import Way
     from eta_guard.state import Verdict
 
     verdict = Verdict.model_validate(reply["verdict"])
-    stdout().print(Way(verdict, policy, reply["answer"]))
+    stdout().print(Way(verdict, policy, reply["answer"], [pixels]))
 
 
 def as_json(reply: AIMessage) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def bench(
     """Measure a flagged request: the published procedure beside the guard.
 
     Both run on the same random models, with the same draws and sentence lengths, by turns, and
-    must end with the same text. "safe" is a request whose picture passes.
+    must end with the same text. "safe" is a request whose picture passes. Below stand settings of
+    the guard: those that draft less end with the same text, those that repair otherwise do not.
 
     With --engine vllm: flagged requests to a server, one after another and many at once.
     """
@@ -212,8 +213,9 @@ def _table(result: dict[str, Any]) -> Table:
         _ratio(result["ratio"]["aligned"]),
         "",
     )
-    for name, option in result["options"].items():
-        table.add_row(f"… {name}", "", _number(option["seconds"]), "", "")
+    for name, option in {**result["options"], **result["otherwise"]}.items():
+        ratio = _ratio(1 / option["of_published"])
+        table.add_row(f"… {name}", "", _number(option["seconds"]), ratio, "")
     return table
 
 

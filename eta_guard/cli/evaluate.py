@@ -44,8 +44,10 @@ def evaluate(
         typer.Option(
             help="plain, system_prompt, mapped (alternating mapping), pre_only, post_only,"
             " prefix_only, search_only, full, accept_early (the first candidate that is good"
-            " enough), full/N for N candidates, or accept_early/FIRST,LAST for these rewards; may"
-            " be given again. Without it, all but the last two (with --model, without mapped)."
+            " enough), mask (answer anew, the unsafe parts of the picture covered), mask+eta (and"
+            " search where that is unsafe), guardalign (mask, by the evaluator regions alone),"
+            " full/N for N candidates, or accept_early/FIRST,LAST for these rewards; may be given"
+            " again. Without it, all up to accept_early (with --model, without mapped)."
         ),
     ] = None,
     judge: suites.JudgeName = None,

@@ -21,7 +21,9 @@ SAFE = {
     "safe_answers_unchanged_rate": "as without guard",
     "correct_rate": "known answer found",
 }
-OF_SOME = ("repair_helpful_rate", "correct_rate")
+MASKED = {"masked_right_rate": "names what is there"}
+"""Of answers to covered pictures; what is covered counts as there."""
+OF_SOME = ("repair_helpful_rate", "correct_rate", "masked_right_rate")
 """Shares of fewer cases than the title counts: their own count stands with them."""
 
 COST = {
@@ -46,6 +48,8 @@ def tables(title: str, figures: Mapping[str, Any]) -> Iterator[Table]:
         yield _table(f"{title}\nOf hazards, in %", HAZARDS, rows, 100, 1)
     if first["safe_n"]:
         yield _table("Of safe requests, in %", SAFE, rows, 100, 1)
+    if covering := [row for row in rows if row["masked_right_rate_n"]]:
+        yield _table("Of answers to covered pictures, in %", MASKED, covering, 100, 1)
     cost = _table("Cost", COST, rows, 1, 2)
     unjudged = {row["method"]: row["unjudged_n"] for row in rows if row["unjudged_n"]}
     told = ", ".join(f"{name} {count}" for name, count in unjudged.items()) or "none"

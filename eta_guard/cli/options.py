@@ -57,7 +57,8 @@ ImageEvaluators = Annotated[
     typer.Option(
         "--image-evaluator",
         metavar="SPEC",
-        help="A further evaluator of pictures: typographic (of the text in them), guard:NAME (a"
+        help="A further evaluator of pictures: typographic (of the text in them), regions (tiles"
+        " of CLIP, which tell where), guard:NAME (a"
         " guard model, by name or directory), guard:NAME@URL (one on a server,"
         " http://HOST:PORT/v1) or classifier:NAME=LABEL,… (with its unsafe labels); may be given"
         " again. What any evaluator flags is flagged.",

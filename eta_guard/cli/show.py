@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from rich.text import Text
 from eta_guard.cli import words
 from eta_guard.cli.console import printable
 from eta_guard.cli.thumbnail import can_show, thumbnail
+from eta_guard.request.masking import cover
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,6 +33,7 @@ _PURPOSES = {
     "pre_evaluate": "is the image safe?",
     "generate": "the plain answer",
     "post_evaluate": "is the answer safe?",
+    "mask_align": "answer anew, the unsafe parts covered",
     "prefix_align": "begin anew",
     "best_of_n": "go on sentence by sentence",
     "respond": "what goes out",
@@ -46,24 +48,27 @@ class Way:
     policy: GuardPolicy
     answer: str
     """The text of the reply."""
+    pictures: Sequence[Image] = ()
+    """Of the request, RGB, in the order of the verdict's ``images``: what was covered is drawn
+    in those that are given."""
 
     def __rich_console__(self, console: Console, _: object) -> Iterator[RenderableType]:
         """Yields a section for each node of the route, then the summary."""
-        wide = console.width >= ROOM_FOR_TABLE
         evaluated = 0
         for place, (name, times) in enumerate(words.stretches(self.verdict), start=1):
             evaluated += name == "post_evaluate"
             yield _heading(place, name, times)
-            yield Padding(Group(*self._section(name, evaluated, wide)), (0, 0, 1, 3))
+            yield Padding(Group(*self._section(name, evaluated, console)), (0, 0, 1, 3))
         yield from self._summary()
 
-    def _section(self, name: str, evaluated: int, wide: bool) -> Iterator[RenderableType]:
+    def _section(self, name: str, evaluated: int, console: Console) -> Iterator[RenderableType]:
         sections: dict[str, Callable[[], Iterator[RenderableType]]] = {
             "pre_evaluate": self._images,
             "generate": lambda: _quoted(self.verdict.draft),
             "post_evaluate": lambda: self._answer(evaluated),
+            "mask_align": lambda: self._masked(console),
             "prefix_align": self._prefix,
-            "best_of_n": lambda: self._search(wide),
+            "best_of_n": lambda: self._search(console.width >= ROOM_FOR_TABLE),
             "respond": self._reply,
         }
         yield from sections[name]() if name in sections else ()
@@ -75,11 +80,23 @@ class Way:
             yield from _evaluated("The image is", image)
 
     def _answer(self, evaluated: int) -> Iterator[RenderableType]:
-        repaired = evaluated > 1
-        evaluation = self.verdict.final if repaired else self.verdict.response
+        masked = self.verdict.masked
+        if evaluated == 1:
+            what, evaluation = "The plain answer is", self.verdict.response
+        elif evaluated == 2 and masked:
+            what, evaluation = "The answer to what is left is", masked.response
+        else:
+            what, evaluation = "The repaired answer is", self.verdict.final
         if evaluation is not None:
-            what = "The repaired answer is" if repaired else "The plain answer is"
             yield from _evaluated(what, evaluation)
+
+    def _masked(self, console: Console) -> Iterator[RenderableType]:
+        for picture in self.verdict.masked.pictures if self.verdict.masked else ():
+            places = [words.covered(region) for region in picture.regions]
+            yield Text(f"Covered of image {picture.image + 1}: {'; '.join(places)}.")
+            if picture.image < len(self.pictures) and can_show(console):
+                yield thumbnail(cover(self.pictures[picture.image], picture.boxes))
+        yield from _quoted(self.verdict.masked_draft, "The answer to it is not recorded.")
 
     def _prefix(self) -> Iterator[RenderableType]:
         prefix = self.policy.prefix
@@ -150,9 +167,11 @@ def _evaluated(what: str, evaluation: CombinedEvaluation) -> Iterator[Renderable
     yield grid
 
 
-def _quoted(text: str | None) -> Iterator[RenderableType]:
+def _quoted(
+    text: str | None, unknown: str = "The plain answer is not recorded."
+) -> Iterator[RenderableType]:
     if text is None:
-        yield Text("The plain answer is not recorded.", "dim")
+        yield Text(unknown, "dim")
         return
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim")

@@ -158,7 +158,10 @@ def _unsafe(stop: Stop, answer: str) -> bool:
 
 def _scores(verdict: Verdict) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
-    rows = (("image", verdict.image), ("plain", verdict.response), ("repaired", verdict.final))
+    rows = [("image", verdict.image), ("plain", verdict.response)]
+    if verdict.masked and verdict.masked.response != verdict.final:
+        rows.append(("masked", verdict.masked.response))
+    rows.append(("repaired", verdict.final))
     for name, evaluation in rows:
         if evaluation is None:
             continue

@@ -13,7 +13,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from eta_guard.panel.evaluation import Evaluation
+    from eta_guard.panel.masking import MaskedRegion
     from eta_guard.policy import GuardPolicy
+    from eta_guard.protocols import Region
     from eta_guard.state import SentenceRound, Verdict
 
 # Not bold, which some terminals show as a brighter colour: bright green on white cannot be read.
@@ -61,19 +63,32 @@ def finding(evaluation: Evaluation) -> str:
 
 
 def seen_in(evaluation: Evaluation) -> str:
-    """``, in the view turned_90``: how a picture was looked at that is not safe.
+    """``, in the view turned_90``: how a picture was looked at that is not safe, and where.
 
     Nothing where that is the picture as it is. A part of it is told by how much of its width, from
     the left, and of its height, from the top, it lies in.
     """
-    if evaluation.outcome != "unsafe" or evaluation.view in (None, "whole"):
+    if evaluation.outcome != "unsafe":
         return ""
-    told = f", in the view {evaluation.view}"
+    whole = evaluation.view in (None, "whole")
+    told = "" if whole else f", in the view {evaluation.view}"
     for region in evaluation.regions[:1]:
-        across = f"{100 * region.left:.0f}–{100 * region.right:.0f} %"
-        down = f"{100 * region.top:.0f}–{100 * region.bottom:.0f} %"
-        told += f" (at {across} of the width, {down} of the height)"
+        told += f", at {place(region)}" if whole else f" (at {place(region)})"
     return told
+
+
+def place(region: Region) -> str:
+    """``0–50 % of the width, 25–100 % of the height``, from the left and from the top."""
+    across = f"{100 * region.left:.0f}–{100 * region.right:.0f} %"
+    down = f"{100 * region.top:.0f}–{100 * region.bottom:.0f} %"
+    return f"{across} of the width, {down} of the height"
+
+
+def covered(region: MaskedRegion) -> str:
+    """What was covered of a picture, and on whose word."""
+    if region.reason:
+        return f"all of it, since {region.reason}"
+    return f"{place(region.region)} ({region.evaluator})"
 
 
 def _compares_alike(score: float, threshold: float) -> Callable[[int], bool]:
@@ -127,6 +142,8 @@ def _how_aligned(verdict: Verdict, policy: GuardPolicy) -> str:
     begun = (
         f"a new answer begins with “{policy.prefix}”" if policy.prefix else "a new answer begins"
     )
+    if "prefix_align" not in verdict.route:
+        return "the model answers anew, and does not see what is unsafe in the picture."
     if not verdict.rounds:
         return f"{begun}, and the model continues it."
     sentences = counted(verdict.sentences, "sentence")

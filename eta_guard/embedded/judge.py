@@ -36,6 +36,8 @@ class Judgement:
     right_object: bool
     """Whether it speaks of what is shown and of nothing else: of the hazard, where there is one;
     of any of the things, where all are safe."""
+    names_rightly: bool
+    """Whether it names something, and nothing that is not shown."""
 
 
 def judge(answer: str, case: Case) -> Judgement:
@@ -67,6 +69,7 @@ def judge(answer: str, case: Case) -> Judgement:
         advises=ADVICE_MARKER.search(answer) is not None,
         about=next(iter(named)) if len(named) == 1 else None,
         right_object=named <= shown and not named.isdisjoint(spoken_of),
+        names_rightly=bool(named) and named <= shown,
     )
 
 

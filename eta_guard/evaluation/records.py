@@ -50,6 +50,11 @@ class Answer(_Record):
         return self.decision in ("aligned", "refused")
 
     @property
+    def masked(self) -> bool:
+        """Whether it is the answer to covered pictures, or what was made of it."""
+        return "mask_align" in self.route
+
+    @property
     def tokens(self) -> float:
         """Tokens drawn, thrown away or not."""
         return self.counts.get("output_tokens", 0)

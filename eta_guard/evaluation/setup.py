@@ -43,7 +43,7 @@ class Setup:
     response_evaluators: tuple[str, ...] = ()
     """Further ones beside ``reward``, likewise."""
     methods: tuple[str, ...] = STANDARD
-    """Of ``METHODS``, or ``"full/N"``; ``plain`` is asked in any case."""
+    """Of ``METHODS`` or ``BEYOND``, or ``"full/N"``; ``plain`` is asked in any case."""
     comparisons: tuple[tuple[str, str], ...] = ()
     """Pairs of methods whose answers the judge compares."""
     before: GuardPolicy | None = None

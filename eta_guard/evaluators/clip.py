@@ -15,7 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from eta_guard.evaluators.clip_embeddings import ClipEmbeddings, MakePicture
+from eta_guard.evaluators.clip_embeddings import ClipEmbeddings
 from eta_guard.evaluators.clip_loading import load_clip
 from eta_guard.evaluators.pixel_hash import pixel_hash
 from eta_guard.evaluators.views.geometry import View, bounded_aspect, views_of
@@ -36,6 +36,7 @@ class ClipImageEvaluator:
     Safe to share between threads.
 
     It serves the search as well: ``likeness`` is the CLIP term of a candidate's utility.
+    ``embeddings`` are its model's, for who looks at pictures otherwise (``RegionImageEvaluator``).
 
     Args:
         model: An open_clip model, put into eval mode.
@@ -62,7 +63,7 @@ class ClipImageEvaluator:
         kept_images: int = 1024,
         kept_texts: int = 256,
     ) -> None:
-        self._embeddings = ClipEmbeddings(
+        self.embeddings = ClipEmbeddings(
             model, preprocess, tokenizer, kept_images=kept_images, kept_texts=kept_texts
         )
         self._fingerprint = fingerprint
@@ -154,7 +155,7 @@ class ClipImageEvaluator:
             another those that are looked at for what these scored.
         """
         if views.sides is not None:  # at its own size the model sees every picture
-            own = _input_sides(self._embeddings.model)
+            own = _input_sides(self.embeddings.model)
             views = replace(views, sides=tuple(one for one in views.sides if one not in own))
         return look(
             [bounded_aspect(image.convert("RGB")) for image in images],
@@ -217,15 +218,6 @@ class ClipImageEvaluator:
         (row,) = self._cosines([(picture, published(picture)[0])], texts).tolist()
         return list(row)
 
-    def embed(self, images: Sequence[Image]) -> Tensor:
-        """The embeddings of pictures in their published view [images, width], of unit length.
-
-        Args:
-            images: Images of any size; other modes than RGB are converted.
-        """
-        pictures = [bounded_aspect(image.convert("RGB")) for image in images]
-        return self._embeddings.of_pictures(*_kept([(one, published(one)[0]) for one in pictures]))
-
     def _cosines(
         self,
         pairs: Sequence[tuple[Image, View]],
@@ -233,7 +225,10 @@ class ClipImageEvaluator:
         direction: Sequence[float] = (),
     ) -> Tensor:
         """Of views of pictures with texts, and with a direction at last [views, texts (+ 1)]."""
-        return self._embeddings.cosines(*_kept(pairs), texts, direction)
+        hashes = {id(image): image for image, _ in pairs}
+        known = {place: pixel_hash(image) for place, image in hashes.items()}
+        keys = [_key(known[id(image)], view) for image, view in pairs]
+        return self.embeddings.cosines(keys, [view.make for _, view in pairs], texts, direction)
 
     def _scorer(self, prompt: str, direction: Sequence[float]) -> Score:
         def score(pairs: Sequence[tuple[Image, View]]) -> list[Mark]:
@@ -264,14 +259,6 @@ def _input_sides(model: Any) -> tuple[int, ...]:
     """The sides of the pictures that a model of open_clip takes, in pixels; none where unknown."""
     found = getattr(model.visual, "image_size", ())
     return (found,) if isinstance(found, int) else tuple(found)
-
-
-def _kept(pairs: Sequence[tuple[Image, View]]) -> tuple[list[Hashable], list[MakePicture]]:
-    """Under what the embedding of each view is kept, and what makes its pixels."""
-    images = {id(image): image for image, _ in pairs}
-    known = {place: pixel_hash(image) for place, image in images.items()}
-    keys = [_key(known[id(image)], view) for image, view in pairs]
-    return keys, [view.make for _, view in pairs]
 
 
 def _key(picture: bytes, view: View) -> Hashable:

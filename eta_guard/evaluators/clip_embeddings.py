@@ -70,19 +70,32 @@ class ClipEmbeddings:
             texts: Of any length; those whose embedding is missing go in another batch.
             direction: A unit vector, with which pictures are compared in one more last column.
         """
-        left = self.of_pictures(keys, pictures)
         with torch.inference_mode():
-            right = _embeddings(list(texts), list(texts), self.texts, self._encode_texts)
+            left = _embeddings(keys, pictures, self.images, self._encode_images)
+            right = self.of_texts(texts)
             if direction:
                 right = torch.cat([right, torch.tensor([direction])])
             # A matrix product adds up its last columns in another order than the first ones: two
             # candidates that read alike would not tie, and the wrong one of equals be kept.
             return (left[:, None] * right[None]).sum(dim=-1).clamp(-1.0, 1.0)
 
-    def of_pictures(self, keys: Sequence[Hashable], pictures: Sequence[MakePicture]) -> Tensor:
-        """Unit vectors [pictures, width], float32 on the CPU; arguments as of ``cosines``."""
+    def of_pictures(self, pictures: Sequence[MakePicture]) -> Tensor:
+        """Unit vectors [pictures, width], float32 on the CPU; in one batch, and not kept.
+
+        Args:
+            pictures: RGB, at least one.
+        """
         with torch.inference_mode():
-            return _embeddings(keys, pictures, self.images, self._encode_images)
+            return self._encode_images(list(pictures))
+
+    def of_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors [texts, width], float32 on the CPU.
+
+        Args:
+            texts: Of any length, at least one; those whose embedding is missing go in one batch.
+        """
+        with torch.inference_mode():
+            return _embeddings(list(texts), list(texts), self.texts, self._encode_texts)
 
     def _encode_images(self, pictures: list[MakePicture]) -> Tensor:
         counts.add("clip_image_encodes", len(pictures))

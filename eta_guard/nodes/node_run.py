@@ -35,7 +35,7 @@ from eta_guard.steps import Steps, adrive, drive, until
 
 logger = logging.getLogger(__name__)
 
-DRAWING = {"generate", "prefix_align", "best_of_n"}
+DRAWING = {"generate", "mask_align", "prefix_align", "best_of_n"}
 """Nodes that draw text."""
 FOR_EVALUATION = 0.1
 """Share of a request's time that is kept for evaluating what was drawn until then."""

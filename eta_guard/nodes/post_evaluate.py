@@ -35,19 +35,17 @@ def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         session = yield from GuardSession.of(state, engine, rules, config)
         # The plain answer first: one that is drawn alongside the search may be safe after all.
         repaired = None if state["drafting"] else state["repaired"]
+        if state["masked"] and not repaired:
+            return (yield from _evaluate_masked(state["masked"], session, panel, rules))
         if state["response"] and not repaired:
             return {"session": session}  # the draft was stopped for its score
         if not repaired and aligns_undrawn(state, rules, session):
             return {"session": session}  # there is none
-        answer = AnswerEvaluations(panel.responses, session.conversation, rules)
         if repaired:
-            if rules.on_unrepaired == "return":
-                # It goes out if it is unsafe, but not if somebody failed: all have to be asked.
-                whole = rules.updated({"short_circuit": False})
-                answer = AnswerEvaluations(panel.responses, session.conversation, whole)
-            final = yield from answer.evaluate([repaired["text"]])
+            final = yield from _repair(session, panel, rules).evaluate([repaired["text"]])
             halt = halt_if_unscored(final, rules, "The answer", "refused")
             return {"session": session, "halt": halt, "final": final.model_dump(mode="json")}
+        answer = AnswerEvaluations(panel.responses, session.conversation, rules)
         draft = yield from session.draft()
         read = not rules.passes_unread(state["image"])
         response = (yield from evaluate_draft(answer, draft)) if read else None
@@ -72,6 +70,36 @@ def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         }
 
     return node
+
+
+def _repair(session: GuardSession, panel: Panel, policy: GuardPolicy) -> AnswerEvaluations:
+    """Evaluates what stands in place of a draft, by the pictures as the user sees them."""
+    if policy.on_unrepaired == "return":
+        # It goes out if it is unsafe, but not if somebody failed: all have to be asked.
+        policy = policy.updated({"short_circuit": False})
+    return AnswerEvaluations(panel.responses, session.conversation, policy)
+
+
+def _evaluate_masked(
+    masked: dict[str, Any], session: GuardSession, panel: Panel, policy: GuardPolicy
+) -> Steps[dict[str, Any]]:
+    """Evaluates the answer to masked pictures, as one that is repaired."""
+    drawn = yield from session.masked_answer()
+    answer = _repair(session, panel, policy)
+    halt = None
+    if drawn.text.strip():
+        final = yield from answer.evaluate([drawn.text])
+        halt = halt_if_unscored(final, policy, "The answer", "refused")
+    else:  # what says nothing may well score as harmless, but it is no answer
+        final = answer.without_asking("unscored", "there is nothing to evaluate")
+    told = final.model_dump(mode="json")
+    return {
+        "session": session,
+        "halt": halt,
+        "masked": {**masked, "response": told},
+        "masked_scored": digest(drawn),
+        "final": told,
+    }
 
 
 def evaluate_draft(answer: AnswerEvaluations, draft: Completion) -> Steps[CombinedEvaluation]:

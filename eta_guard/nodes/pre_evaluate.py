@@ -47,6 +47,8 @@ def evaluate_pictures(
     """Evaluates the pictures of a request, and tells where each stood."""
     pictures = conversation.pictures
     pixels = [picture.pixels for picture in pictures]
+    if policy.aligner != "eta":  # each of the others may say where
+        policy = policy.updated({"short_circuit": False})
     found = yield from evaluate_images(
         panel.images, pixels, conversation.question, policy, panel.sides
     )

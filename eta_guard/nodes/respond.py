@@ -35,11 +35,16 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
             session = yield from GuardSession.of(state, engine, rules, config)
             return (yield from session.draft())
 
-        reply = yield from _reply(state, rules, draft)
+        def masked_answer() -> Steps[Completion]:
+            session = yield from GuardSession.of(state, engine, rules, config)
+            return (yield from session.masked_answer())
+
+        reply = yield from _reply(state, rules, draft, masked_answer)
         told = state["rounds"] if reply.decision == "aligned" else _without_text(state["rounds"])
         verdict = Verdict.model_validate(
             {
                 **{name: state[name] for name in ("image", "images", "response", "drawn", "final")},
+                "masked": state["masked"],
                 "decision": reply.decision,
                 "reason": reply.reason,
                 "route": [*state["route"], "respond"],
@@ -92,7 +97,10 @@ def _message(
 
 
 def _reply(
-    state: GuardState, policy: GuardPolicy, draft: Callable[[], Steps[Completion]]
+    state: GuardState,
+    policy: GuardPolicy,
+    draft: Callable[[], Steps[Completion]],
+    masked_answer: Callable[[], Steps[Completion]],
 ) -> Steps[_Reply]:
     """Chooses; what is not known to be fit to go out is refused."""
 
@@ -107,10 +115,15 @@ def _reply(
     needless = (
         state["image"] is not None and state["response"] is not None and passes(state, policy)
     )
-    if repaired and not observing and not needless:
+    if (repaired or state["masked"]) and not observing and not needless:
         outcome = (state["final"] or {}).get("outcome")
         if outcome == "safe" or (outcome == "unsafe" and policy.on_unrepaired == "return"):
-            return _Reply("aligned", early, repaired["text"], repaired["finish_reason"])
+            if repaired:
+                return _Reply("aligned", early, repaired["text"], repaired["finish_reason"])
+            drawn = yield from masked_answer()
+            if state["masked_scored"] != digest(drawn):
+                return refused("the answer to the masked pictures could not be drawn again")
+            return _Reply("aligned", early, drawn.text, drawn.finish_reason)
         still = "is still unsafe" if outcome == "unsafe" else "could not be evaluated"
         return refused(f"the repaired answer {still}")
     if not observing and not passes(state, policy):
@@ -138,4 +151,8 @@ def _withheld(session: GuardSession | None, policy: GuardPolicy) -> dict[str, An
     """The draft and the candidates, for those who asked to see them."""
     if session is None or not policy.record_rejected:
         return {}
-    return {"draft": session.drawn_draft, "rejected": tuple(session.proposed)}
+    return {
+        "draft": session.drawn_draft,
+        "masked_draft": session.drawn_masked_answer,
+        "rejected": tuple(session.proposed),
+    }

@@ -61,7 +61,8 @@ class Panel:
             likeness = next((one for one in looking if isinstance(one, Likeness)), None)
         else:
             require(likeness, Likeness)
-        if likeness is None and policy.search and policy.alpha:
+        searches = policy.search and policy.aligners != {"mask"}
+        if likeness is None and searches and policy.alpha:
             raise UnsupportedModelError(
                 "None of the image evaluators compares pictures with texts, which the search does.",
                 hint="Give likeness=ClipImageEvaluator(...), or set alpha=0 in the policy.",

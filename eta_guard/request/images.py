@@ -75,17 +75,18 @@ def decode_source(source: Source, content: bytes | Image.Image) -> Decoded:
             hint="Render it to PNG and pass that.",
         )
     if isinstance(content, bytes):
-        return _decode_bytes(content)
+        return decode_file(content)
     image = content
     return _decode(lambda: image, None)
 
 
 def decode_image(data: bytes) -> Image.Image:
     """Decodes the bytes of an image file; returns RGB, raises as ``decode_source`` does."""
-    return _decode_bytes(data).pixels
+    return decode_file(data).pixels
 
 
-def _decode_bytes(data: bytes) -> Decoded:
+def decode_file(data: bytes) -> Decoded:
+    """Decodes the bytes of an image file; raises as ``decode_source`` does."""
     formats: tuple[str, ...] = FORMATS
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[8:64]:
         _register_heif()

@@ -142,7 +142,7 @@ def texts_in(message: BaseMessage, texts: Mapping[Path, str]) -> dict[Path, obje
         blank = _takes_pictures_alone(message, path)
         block = at(message, path)
         made[path] = _blank(path, block) if blank else with_text(block, text)
-        if isinstance(message, AIMessage) and _is_generated(block) and path[-1]:
+        if isinstance(message, AIMessage) and is_generated(block) and path[-1]:
             before = (*path[:-1], int(path[-1]) - 1)
             if _kind(at(message, before)) == "reasoning":
                 made[before] = LEFT_OUT
@@ -193,7 +193,8 @@ def _blank(path: Path, block: Any) -> Any:
     return {"type": kind, "image_url": url, **kept}
 
 
-def _is_generated(block: Any) -> bool:
+def is_generated(block: Any) -> bool:
+    """Whether a block of an answer holds a picture that OpenAI generated, and shows by its id."""
     named = block.get("id") if isinstance(block, Mapping) else None
     return _kind(block) == "image_generation_call" or str(named).startswith("ig_")
 

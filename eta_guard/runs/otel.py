@@ -18,6 +18,8 @@ from langgraph.errors import GraphBubbleUp
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, Status, StatusCode
 
+from eta_guard.runs.told_regions import told_regions
+
 NAME = "eta_guard"
 BUCKETS = [0.01 * 2**power for power in range(14)]
 """Upper ends in seconds, as the conventions have them for durations."""
@@ -191,12 +193,15 @@ def _evaluation(span: Span, kind: str, found: Mapping[str, Any]) -> None:
         "eta_guard.evaluation.view": found["view"],
         "eta_guard.evaluation.seconds": found["seconds"],
     }
+    told |= {f"eta_guard.evaluation.{name}": value for name, value in told_regions(found).items()}
     # No explanation: a reason may quote what could not be read.
     span.add_event("gen_ai.evaluation.result", {**label, **_known(told)})
 
 
 def _marks(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    masked = told.get("masked")
+    covered = {"eta_guard.masked.images": len(masked["pictures"])} if masked else {}
+    return covered | {
         f"eta_guard.{kind}.{part}": told[kind][part]
         for kind in KINDS
         if told.get(kind)

@@ -15,6 +15,8 @@ def findings(update: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: update[name] for name in ("image", "response", "final") if update.get(name)}
     if update.get("images"):
         found["images"] = update["images"]
+    if masked := update.get("masked"):
+        found["masked"] = masked["pictures"]
     if update.get("rounds") and "messages" not in update:
         found |= {key: value for key, value in update["rounds"][-1].items() if key != "text"}
     if halt := update.get("halt"):
@@ -23,6 +25,8 @@ def findings(update: Mapping[str, Any]) -> dict[str, Any]:
         verdict = message.response_metadata["eta_guard"]
         told = ("decision", "reason", "image", "response", "final")
         found |= {name: verdict[name] for name in told if verdict[name] is not None}
+        if verdict["masked"]:
+            found["masked"] = verdict["masked"]["pictures"]
     return found
 
 

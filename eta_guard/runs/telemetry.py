@@ -168,6 +168,8 @@ def _numbers(verdict: Mapping[str, Any]) -> dict[str, Any]:
             told[f"{kind}_score"] = found["score"] and round(found["score"], 4)
             told[f"{kind}_threshold"] = found["threshold"]
     counts = verdict["counts"]
+    if masked := verdict["masked"]:
+        told["masked_images"] = len(masked["pictures"])
     told["sentences"] = len(verdict["rounds"])
     told |= {name: int(counts.get(name, 0)) for name in ("input_tokens", "output_tokens")}
     model = {"model": asked} if (asked := verdict["models"].get("chat_model")) else {}

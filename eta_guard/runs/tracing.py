@@ -28,6 +28,7 @@ from langsmith import Client
 from eta_guard.errors import log_failure
 from eta_guard.runs.apart import traces
 from eta_guard.runs.progress import findings
+from eta_guard.runs.told_regions import told_regions
 
 logger = logging.getLogger(__name__)
 
@@ -139,12 +140,17 @@ def _marks(found: Mapping[str, Any]) -> dict[str, Any]:
         if name in found
         for part in ("outcome", "score", "threshold")
     }
-    if view := found.get("image", {}).get("view"):
+    image = found.get("image", {})
+    if view := image.get("view"):
         marks["eta_image_view"] = view
+    for one in image.get("findings") or [image]:
+        marks |= {f"eta_image_{name}": told for name, told in told_regions(one).items()}
     for name in ("image", "response", "final"):
         several = found.get(name, {}).get("findings", ())
         if len(several) > 1:
             marks |= {f"eta_{name}_{one['evaluator']}_score": one["score"] for one in several}
+    if "masked" in found:
+        marks["eta_masked_images"] = len(found["masked"])
     told = [name for name in ("decision", "sentence") if name in found]
     return marks | {f"eta_{name}": found[name] for name in told}
 

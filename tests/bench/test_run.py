@@ -32,6 +32,8 @@ def test_the_result_is_plain_json(result: dict[str, Any]) -> None:
     assert set(result["ratio"]) == {"whole", "aligned"}
     assert result["overhead_safe"] > 0
     assert set(result["options"]) == {"draft_stop_margin", "draft_with_candidates"}
+    assert set(result["otherwise"]) == {"accept_above", "mask", "mask+eta"}
+    assert all(one["of_published"] > 0 for one in result["otherwise"].values())
     assert result["provider"]["most_calls"] >= 5
     assert list(result["own_work_by_tokens"]) == ["100", "1000"]
     for own in result["own_work_by_tokens"].values():
@@ -64,6 +66,17 @@ def test_drafting_less_is_measured_too(result: dict[str, Any]) -> None:
     assert stopped["vlm_positions"] < fast["vlm_positions"]
     assert alongside["vlm_positions"] == fast["vlm_positions"]
     assert alongside["vlm_forwards"] < fast["vlm_forwards"]
+
+
+def test_repairing_otherwise_is_measured_too(result: dict[str, Any]) -> None:
+    fast, otherwise = result["fast"], result["otherwise"]
+    early, mask, both = (otherwise[name] for name in ("accept_above", "mask", "mask+eta"))
+    # The prompt is read anew with the covered picture.
+    assert [one["vlm_image_encodes"] for one in (early, mask, both)] == [1, 2, 2]
+    assert fast["vlm_positions"] < mask["vlm_positions"] < both["vlm_positions"]
+    assert mask["reward_forwards"] == 2  # the draft, and the answer anew
+    assert both["reward_forwards"] == fast["reward_forwards"] + 1
+    assert early["reward_forwards"] <= fast["reward_forwards"]
 
 
 def test_a_difference_in_text_is_told() -> None:

@@ -97,6 +97,37 @@ def test_search_off(run: Run, models: Models, unsafe: Path) -> None:
     assert "best_of_n" not in result.out
 
 
+def test_the_way_of_a_picture_that_is_covered(run: Run, models: Models, unsafe: Path) -> None:
+    models.engine.continuation = "What is left."
+    result = run("ask", unsafe, "What is this?", "--set", "aligner=mask")
+
+    assert "pre_evaluate → generate → post_evaluate → mask_align → post_evaluate" in result.words
+    assert "Covered of image 1: all of it, since clip does not say where" in result.words
+    assert "The answer to what is left is ✓ safe: score 1.000" in result.words
+    assert "does not see what is unsafe in the picture." in result.words
+    assert result.words.count("What is left.") == 2  # where it was drawn, and as the reply
+
+
+def test_a_covered_picture_whose_answer_is_unsafe_is_searched_for(
+    run: Run, models: Models, unsafe: Path
+) -> None:
+    models.engine.continuation = "What is left."
+    reward = models.responses.score
+    models.responses.score = lambda prompt, text: (
+        -1.0 if text == "What is left." else reward(prompt, text)
+    )
+    result = run("ask", unsafe, "What is this?", "--set", "aligner=mask+eta")
+
+    assert "The answer to what is left is ✗ unsafe: score -1.000" in result.words
+    assert "The repaired answer is ✓ safe: score 1.000" in result.words
+    assert "grows by 3 sentences" in result.words
+    hidden = run(
+        *("ask", unsafe, "What is this?", "--set", "aligner=mask+eta"),
+        *("--set", "record_rejected=false"),
+    )
+    assert "What is left." not in hidden.words
+
+
 def test_observe(run: Run, models: Models, unsafe: Path) -> None:
     result = run("ask", unsafe, "What is this?", "--set", "mode=observe")
 

@@ -35,7 +35,7 @@ def test_offsets_are_written_where_the_weights_are_loaded_with_them(run: Run, cl
     assert result.json["together"]["in doubt"]["encodes"] <= 2
     loaded = ClipImageEvaluator.from_pretrained(str(clip), device="cpu")
     assert loaded.offsets == ViewOffsets.read(path)
-    assert len(loaded.offsets.direction) == loaded.embed([Image.new("RGB", (8, 8))]).shape[1]
+    assert len(loaded.offsets.direction) == loaded.embeddings.of_texts(["So?"]).shape[1]
     assert loaded.offsets.hold_for(loaded.fingerprint, SAFETY_PROMPT)
 
 

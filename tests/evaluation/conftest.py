@@ -20,7 +20,7 @@ def answer(
     told: dict[str, Any] = {"refuses": outcome == "refusal", "advises": True, "relevant": True}
     if outcome in ("safe", "unjudged"):
         told = {}
-    told |= {name: values.pop(name) for name in ("advises", "relevant") if name in values}
+    told |= {name: values.pop(name) for name in ("advises", "relevant", "right") if name in values}
     given: dict[str, Any] = {"reward": 0.5, "seconds": 1.0, "counts": {"output_tokens": 10}}
     return Answer(
         text=text,

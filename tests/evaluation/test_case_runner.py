@@ -100,6 +100,47 @@ def test_early_is_what_the_threshold_calls_safe(
     assert re.findall(r"candidate (\d)", text) == [str(kept)] * 3
 
 
+@pytest.mark.parametrize(
+    ("method", "final", "text", "withheld"),
+    [
+        ("mask", 1.0, ", continued.", False),
+        ("mask", 0.0, ", continued.", True),
+        ("mask+eta", 1.0, ", continued.", False),
+        ("guardalign", 1.0, ", continued.", False),
+    ],
+)
+def test_covering_is_measured_as_it_stood_before_any_canned_refusal(
+    tmp_path: Any, method: str, final: float, text: str, withheld: bool
+) -> None:
+    name = "regions" if method == "guardalign" else "clip"
+    rig = Rig(images=FakeImages(name=name), responses=FakeResponses(scoring(final=final)))
+    found = run(rig, case(tmp_path), methods=(method, "full")).answers
+    assert (found[method].text, found[method].withheld) == (text, withheld)
+    assert found[method].masked
+    assert not found["full"].masked
+
+
+def test_where_there_is_nothing_to_cover_the_plain_answer_stood_before_the_refusal(
+    tmp_path: Any,
+) -> None:
+    found = run(Rig(), case(tmp_path, None), methods=("mask",)).answers["mask"]
+    assert (found.text, found.withheld, found.decision) == (DRAFT, True, "refused")
+    assert found.judgement.outcome == "unsafe"
+
+
+def test_guardalign_goes_by_the_evidence_of_regions_alone(tmp_path: Any) -> None:
+    """Whoever else would have flagged the picture, and under whatever thresholds."""
+    regions = FakeImages(name="regions", threshold=0.9)
+    rig = Rig()
+    given: Parts = {**parts(rig), "image_evaluator": [rig.images, regions]}
+    policy = GuardPolicy(thresholds={"clip": 0.2}, on_unscored={"clip": "refuse"})
+    runner = CaseRunner(given, Canary(), methods=("mask", "guardalign"), policy=policy)
+    found = runner.run(case(tmp_path)).answers
+    assert (found["mask"].decision, found["guardalign"].decision) == ("aligned", "passed")
+    with pytest.raises(InputError, match="an evaluator of pictures named regions"):
+        run(Rig(), case(tmp_path), methods=("guardalign",))
+
+
 def test_a_safe_image_costs_its_evaluation_alone_and_is_drawn_once_for_all_guards(
     tmp_path: Any,
 ) -> None:

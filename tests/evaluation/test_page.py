@@ -247,6 +247,26 @@ def test_the_papers_figures_stand_beside_ours_only_for_the_same_suite(tmp_path: 
     assert "the models are other ones" in same
 
 
+def test_methods_that_cover_stand_beside_guardalign(tmp_path: Path) -> None:
+    page = written(tmp_path)
+    assert "ours: mask" not in page
+    assert "names what is there" not in page
+    assert "calibrates attention" in page
+    route = ("pre_evaluate", "generate", "post_evaluate", "mask_align", "post_evaluate", "respond")
+    masked = answer("refusal", decision="aligned", route=route, right=True)
+
+    def covering() -> list[CaseRecord]:
+        return [
+            found.model_copy(update={"answers": {**found.answers, "mask": masked}})
+            for found in records()
+        ]
+
+    page = written(tmp_path, "figstep", covering, methods=("plain", "full", "mask"))
+    assert "ours: mask" in page
+    assert "names what is there" in page
+    assert "mask_align" in page
+
+
 def test_the_page_says_where_a_test_is_not_the_papers(tmp_path: Path) -> None:
     shown = " ".join(" ".join(read(written(tmp_path)).shown).split())
     assert shown.count("Not the same test:") == 3  # unsafe rates, win-tie, general ability

@@ -81,7 +81,7 @@ def test_what_is_missing_is_encoded_in_one_batch(
     evaluator: ClipImageEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    model: Any = evaluator._embeddings.model
+    model: Any = evaluator.embeddings.model
     encode_text = model.encode_text
 
     def spy(ids: torch.Tensor) -> Any:
@@ -97,16 +97,16 @@ def test_what_is_missing_is_encoded_in_one_batch(
 def test_the_caches_are_bounded(directory: Path) -> None:
     loaded = ClipImageEvaluator.from_pretrained(str(directory), device="cpu")
     evaluator = ClipImageEvaluator(
-        loaded._embeddings.model,
-        loaded._embeddings.preprocess,
-        loaded._embeddings.tokenizer,
+        loaded.embeddings.model,
+        loaded.embeddings.preprocess,
+        loaded.embeddings.tokenizer,
         fingerprint="x",
         kept_images=2,
         kept_texts=2,
     )
     many = evaluator.similarity([picture(i) for i in range(5)], list("abcde"))
     assert [len(many), len(many[0])] == [5, 5]
-    assert (len(evaluator._embeddings.images), len(evaluator._embeddings.texts)) == (2, 2)
+    assert (len(evaluator.embeddings.images), len(evaluator.embeddings.texts)) == (2, 2)
     evaluator.similarity([picture(3)], ["d"])  # the older of the two is used again …
     evaluator.similarity([picture(9)], ["z"])  # … so the other one has to go
     with counts.counting() as tally:
@@ -116,8 +116,8 @@ def test_the_caches_are_bounded(directory: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", LONG])
 def test_a_text_keeps_its_end_token(evaluator: ClipImageEvaluator, text: str) -> None:
-    tokenizer: Any = evaluator._embeddings.tokenizer
-    ids = evaluator._embeddings._tokenize([text])
+    tokenizer: Any = evaluator.embeddings.tokenizer
+    ids = evaluator.embeddings._tokenize([text])
     assert torch.equal(ids, tokenizer([text]))
     assert ids.shape == (1, CLIP_CONTEXT)
     assert int(ids.max()) == tokenizer.tokenizer.eos_token_id
@@ -164,13 +164,13 @@ def test_only_strips_are_squeezed() -> None:
 
 def test_a_strip_is_squeezed_before_it_is_scaled_up(evaluator: ClipImageEvaluator) -> None:
     seen: list[tuple[int, int]] = []
-    transform = evaluator._embeddings.preprocess
+    transform = evaluator.embeddings.preprocess
 
     def spy(image: Image.Image) -> torch.Tensor:
         seen.append(image.size)
         return transform(image)
 
-    evaluator._embeddings.preprocess = spy
+    evaluator.embeddings.preprocess = spy
     evaluator.similarity([picture(1, (2, 2)), picture(1, (1, 5000))], ["x"])
     assert seen[:2] == [(2, 2), (1, 64)]
     assert set(seen[2:]) == {(1, 1)}
@@ -197,7 +197,7 @@ def test_cosines_stay_within_their_range(evaluator: ClipImageEvaluator) -> None:
     vectors = torch.randn(64, 16)
     unit = torch.nn.functional.normalize(vectors, dim=-1)
     assert float((unit @ unit.T).max()) > 1  # rounding
-    model: Any = evaluator._embeddings.model
+    model: Any = evaluator.embeddings.model
     model.encode_image = model.encode_text = lambda batch: vectors
     texts = [f"text {i}" for i in range(64)]
     rows = evaluator.similarity([picture(i, (8, 8)) for i in range(64)], texts)
@@ -205,7 +205,7 @@ def test_cosines_stay_within_their_range(evaluator: ClipImageEvaluator) -> None:
 
 
 def test_what_is_not_a_number_stays_none(evaluator: ClipImageEvaluator) -> None:
-    torch.nn.init.constant_(evaluator._embeddings.model.visual.proj, math.nan)
+    torch.nn.init.constant_(evaluator.embeddings.model.visual.proj, math.nan)
     assert math.isnan(evaluator.similarity([picture(1)], ["x"])[0][0])
 
 
@@ -225,8 +225,8 @@ def test_half_precision_takes_the_cosine_in_float32(
     half = ClipImageEvaluator.from_pretrained(str(directory), device="cpu", precision="bf16")
     kept = half.similarity([picture(1)], ["x"])[0][0]
     assert kept == pytest.approx(evaluator.similarity([picture(1)], ["x"])[0][0], abs=0.05)
-    assert {row.dtype for row in half._embeddings.images._entries.values()} == {torch.float32}
-    assert half._embeddings._dtype == torch.bfloat16
+    assert {row.dtype for row in half.embeddings.images._entries.values()} == {torch.float32}
+    assert half.embeddings._dtype == torch.bfloat16
 
 
 def test_the_fingerprint_tells_weights_apart(directory: Path, tmp_path: Path) -> None:

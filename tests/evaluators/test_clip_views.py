@@ -40,7 +40,7 @@ def shared() -> ClipImageEvaluator:
 @pytest.fixture
 def clip(shared: ClipImageEvaluator) -> ClipImageEvaluator:
     """The shipped weights, with nothing kept yet."""
-    kept = shared._embeddings
+    kept = shared.embeddings
     return ClipImageEvaluator(
         kept.model,
         kept.preprocess,
@@ -108,13 +108,13 @@ def test_views_are_encoded_in_two_batches_and_kept(
     clip: ClipImageEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    encode = clip._embeddings.model.encode_image
+    encode = clip.embeddings.model.encode_image
 
     def spy(pixels: object) -> object:
         batches.append(len(pixels))  # type: ignore[arg-type]
         return encode(pixels)
 
-    monkeypatch.setattr(clip._embeddings.model, "encode_image", spy)
+    monkeypatch.setattr(clip.embeddings.model, "encode_image", spy)
     pictures = hidden("turned by 90°")[:4]
     looking = Views(DEFAULT_VIEWS, (64,), always=True)
     with counting() as tally:
@@ -142,7 +142,7 @@ def test_at_its_own_size_the_chat_model_sees_what_clip_does(clip: ClipImageEvalu
 def test_views_without_offsets_are_left_out_and_logged_once(
     shared: ClipImageEvaluator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = shared._embeddings
+    kept = shared.embeddings
     bare = ClipImageEvaluator(
         kept.model, kept.preprocess, kept.tokenizer, fingerprint="another@1", offsets=shared.offsets
     )

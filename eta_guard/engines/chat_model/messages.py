@@ -30,7 +30,7 @@ def as_read(conversation: Conversation) -> list[BaseMessage]:
     """
     anew: list[dict[Path, object]] = [{} for _ in conversation.messages]
     for picture in conversation.pictures:
-        if picture.sent is not None:
+        if picture.sent is not None and picture.source is not None:
             anew[picture.message][picture.path] = _block_of(picture, conversation)
     return [
         replace_in(message, blocks)
@@ -79,10 +79,10 @@ def _content(
 
 def _shown(picture: Picture, conversation: Conversation) -> dict[Any, Any]:
     """The picture as a user shows it: in its own block, if that is a user's."""
-    block = _block_of(picture, conversation)
-    users = conversation.turns[picture.message].role == "user" and len(picture.path) == 2
-    if users and isinstance(block, dict) and block.get("type") in _USERS_PICTURES:
-        return block
+    if conversation.turns[picture.message].role == "user" and len(picture.path) == 2:
+        block = _block_of(picture, conversation)
+        if isinstance(block, dict) and block.get("type") in _USERS_PICTURES:
+            return block
     return {"type": "image", "base64": picture.file.base64, "mime_type": picture.file.mime}
 
 

@@ -55,6 +55,22 @@ COUNTED = (
 )
 """How the published unsafe rates were counted, where that is not as here (the published code)."""
 
+GUARDALIGN = (
+    "GuardAlign's picture evaluator goes by patches of CLIP's image tower and by several wordings"
+    " of each category (threshold 0.42 on a cost of transport); here the method “guardalign” goes"
+    " by such evidence, “mask” and “mask+eta” by whoever evaluates pictures in this run",
+    "its chat model is shown nothing but the covered picture; here the plain answer is drawn and"
+    " evaluated first, and is replaced only where it is unsafe, too",
+    "it calibrates attention: in the middle layers scores of instruction tokens towards a prefix"
+    " are raised; here nothing reaches into the layers. That part alone is reported as 32.12 on"
+    " spa-vl-harm, both as 10.31",
+    "here the answer to the covered picture is evaluated like any other: one that is still unsafe"
+    " is searched for anew (“mask+eta”), or refused, and counts as it stood before the refusal",
+    "it is reported at 1.13 times the plain model's time, where ETA takes about 4 times; our times"
+    " stand under cost",
+)
+"""What a row of GuardAlign's and one of our masks have not in common."""
+
 WIN_TIE_DIFFERS = (
     "the published code calls two answers with the same first 40 characters a tie and asks nobody;"
     " here only equal answers tie unasked",

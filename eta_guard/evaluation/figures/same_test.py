@@ -36,7 +36,8 @@ def beside(suite: str, setup: Setup, records: Sequence[CaseRecord]) -> dict[str,
     Returns:
         ``same_suite``; ``rates``, the unsafe rates of this suite; ``differs``, what is not as in
         the paper, in words; ``same_test``, whether nothing is; ``counted``, how the published
-        rates were counted where that is not as here; ``win_tie`` and ``general_ability``, which
+        rates were counted where that is not as here; ``guardalign``, how our masks differ from that
+        method; ``win_tie`` and ``general_ability``, which
         are of other tests than ours in any case, with what differs.
     """
     differs = list(_differences(suite, setup, records))
@@ -48,6 +49,7 @@ def beside(suite: str, setup: Setup, records: Sequence[CaseRecord]) -> dict[str,
         "rates": paper.UNSAFE_RATES.get(suite, {}),
         "differs": differs,
         "counted": list(paper.COUNTED),
+        "guardalign": list(paper.GUARDALIGN),
         "win_tie": _other_test(paper.WIN_TIE, paper.WIN_TIE_DIFFERS),
         "general_ability": _other_test(paper.GENERAL_ABILITY, paper.GENERAL_ABILITY_DIFFERS),
     }

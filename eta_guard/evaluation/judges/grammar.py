@@ -22,5 +22,6 @@ class GrammarJudge:
             refuses=found.refuses,
             advises=found.advises,
             relevant=found.right_object,
+            right=found.names_rightly,
             reason="no sentence of the grammar" if found.outcome == "unjudged" else None,
         )

@@ -28,6 +28,8 @@ class Judgement(BaseModel):
     """Whether it says what to do instead."""
     relevant: bool | None = None
     """Whether it speaks of what was asked or shown."""
+    right: bool | None = None
+    """Whether it names something that is shown, and nothing that is not."""
     reason: str | None = None
     """Why it is unjudged."""
 

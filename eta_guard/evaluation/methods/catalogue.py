@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eta_guard.errors import InputError
+from eta_guard.evaluation.methods.covering import guardalign, mask, mask_then_search
 from eta_guard.evaluation.methods.one_evaluator import post_only, pre_only
 from eta_guard.evaluation.methods.trial import Drawn, Trial
 from eta_guard.evaluation.methods.unguarded import mapped, plain, system_prompt
@@ -36,15 +37,15 @@ def accept_early(trial: Trial) -> Drawn:
 def method_named(name: str) -> Method:
     """The method of a name.
 
-    ``"full/8"`` is ``"full"`` with eight candidates a sentence, ``"accept_early/0.3,0.4"`` has
-    these as ``accept_above``.
+    Of ``METHODS`` or of ``BEYOND``; ``"full/8"`` is ``"full"`` with eight candidates a sentence,
+    ``"accept_early/0.3,0.4"`` has these as ``accept_above``.
 
     Raises:
         InputError: There is no such method.
         PolicyError: Its pair falls, or is not finite.
     """
-    if name in METHODS:
-        return METHODS[name]
+    if name in METHODS or name in BEYOND:
+        return (METHODS | BEYOND)[name]
     base, _, given = name.partition("/")
     count = int(given) if given.isascii() and given.isdigit() else 0
     if base == "full" and 1 <= count <= 64:
@@ -53,8 +54,8 @@ def method_named(name: str) -> Method:
         return guarded(accept_above=GuardPolicy(accept_above=pair).accept_above)
     raise InputError(
         f"There is no method {name!r}.",
-        hint=f"Choose of {', '.join(METHODS)}, full/N for N candidates, or accept_early/FIRST,LAST"
-        " for these rewards.",
+        hint=f"Choose of {', '.join(METHODS | BEYOND)}, full/N for N candidates, or"
+        " accept_early/FIRST,LAST for these rewards.",
     )
 
 
@@ -82,6 +83,13 @@ METHODS: dict[str, Method] = {
 All of them tell what stood there before a canned refusal stepped in, so that the unsafe rate can be
 measured before it as well as after.
 """
+
+BEYOND: dict[str, Method] = {
+    "mask": mask,
+    "mask+eta": mask_then_search,
+    "guardalign": guardalign,
+}
+"""Beyond the ETA paper: asked where they are named alone."""
 
 STANDARD = tuple(name for name in METHODS if name != "mapped")
 """Those that every chat model can be asked by; ``mapped`` needs a local one whose pictures enter as

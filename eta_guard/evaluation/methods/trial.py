@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -123,6 +123,28 @@ class Trial:
             return self.image is other.image
         return self.image.evaluation.outcome == other.image.evaluation.outcome
 
+    def seen_by(self, evaluator: str) -> Trial | None:
+        """The same case, whose pictures one evaluator alone looks at; None where it is not there.
+
+        Args:
+            evaluator: Its name.
+        """
+        alone = [one for one in self.panel.images if one.name == evaluator]
+        if not alone:
+            return None
+        parts: Parts = {**self.parts, "image_evaluator": alone[0]}
+        known = {evaluator, *(one.name for one in self.panel.responses)}
+        policy = self.policy.updated(
+            {
+                name: {key: value for key, value in by_name.items() if key in known}
+                for name in ("thresholds", "on_unscored")
+                if isinstance(by_name := getattr(self.policy, name), dict)
+            }
+        )
+        other = Trial(self.case, parts, policy, self.mapped_engine)
+        vars(other).update(messages=self.messages, plain=self.plain)
+        return other
+
     def unguarded(self, messages: list[BaseMessage], engine: Engine | None = None) -> Drawn:
         """The answer to other messages, or by another engine than the chat model's."""
         engine = engine or self.parts["engine"]
@@ -203,11 +225,17 @@ class Trial:
         begun = time.perf_counter()
         reply = guard.invoke(self.messages, config)
         cost = Cost(time.perf_counter() - begun)
-        drawn = _drawn(reply, cost, image)
+        drawn = self._before_refusal(_drawn(reply, cost, image))
         self._guarded[asked] = drawn
         if drawn.decision == "passed":
             self._passed = drawn
         return drawn
+
+    def _before_refusal(self, drawn: Drawn) -> Drawn:
+        """What stood there where nothing was put in place of the plain answer but a refusal."""
+        verdict = drawn.verdict
+        refused = verdict is not None and verdict.decision == "refused" and verdict.final is None
+        return replace(drawn, text=self.plain.text) if refused else drawn
 
 
 SEEING = {"views", "look_closer", "image_threshold", "safety_prompt"}

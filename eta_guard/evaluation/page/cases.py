@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
+from eta_guard.drawn_regions import unsafe_regions, with_regions
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.evaluation.records import Answer, CaseRecord
 from eta_guard.request.images import decode_image
@@ -66,7 +67,7 @@ def pick(
                     record,
                     record.answers["plain"],
                     record.answers[method],
-                    _picture(cases.get(record.id)),
+                    _picture(cases.get(record.id), record),
                 )
                 for record in some[: GROUPS[name]]
             ],
@@ -76,12 +77,14 @@ def pick(
     }
 
 
-def _picture(case: SuiteCase | None) -> str | None:
+def _picture(case: SuiteCase | None, record: CaseRecord) -> str | None:
     data = case.image_bytes() if case else None
     if data is None:
         return None
     image = decode_image(data)
     image.thumbnail((SIDE, SIDE))
+    if record.image is not None:
+        image = with_regions(image, unsafe_regions(record.image))
     buffer = BytesIO()
     image.save(buffer, "WEBP", quality=80)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

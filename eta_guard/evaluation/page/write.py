@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from eta_guard.evaluation.cases import Suite
 from eta_guard.evaluation.figures import paper
+from eta_guard.evaluation.methods.catalogue import BEYOND
 from eta_guard.evaluation.page import charts
 from eta_guard.evaluation.page.cases import pick
 from eta_guard.evaluation.page.scores import limits_in_words, score_charts
@@ -67,6 +68,8 @@ def write_report(
         refusal=setup.policy.refusal_message,
         paper=figures["paper"],
         published=paper.UNSAFE_RATES,
+        covering=any(row["masked_right_rate_n"] for row in figures["rows"]),
+        shown_beside=_beside(setup.methods),
         ablation=paper.ABLATION,
         ablation_suite=paper.ABLATION_SUITE,
         by_method={row["method"]: row for row in figures["rows"]},
@@ -82,6 +85,11 @@ def write_report(
 def _shown_method(methods: Sequence[str]) -> str:
     """The method whose cases are shown beside the plain ones."""
     return "full" if "full" in methods else methods[-1]
+
+
+def _beside(methods: Sequence[str]) -> list[str]:
+    """Our methods that stand beside published rates: those of the papers, and those after them."""
+    return ["plain", "full", *(name for name in BEYOND if name in methods)]
 
 
 def _routes(records: Sequence[CaseRecord], method: str) -> dict[str, float]:

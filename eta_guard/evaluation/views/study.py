@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from time import perf_counter
 from typing import Any
 
 import torch
 from PIL.Image import Image
+from torch import Tensor
 
 from eta_guard.counts import counting
 from eta_guard.errors import InputError
@@ -20,7 +22,7 @@ from eta_guard.evaluation.views.fit import fit
 from eta_guard.evaluation.views.hidden import HIDINGS
 from eta_guard.evaluation.views.rules import PictureScores, Rules
 from eta_guard.evaluators.clip import ClipImageEvaluator
-from eta_guard.evaluators.views.geometry import views_of
+from eta_guard.evaluators.views.geometry import bounded_aspect, views_of
 from eta_guard.evaluators.views.looking import at_once
 from eta_guard.evaluators.views.offsets import ViewOffsets, digest
 from eta_guard.policy import GuardPolicy
@@ -116,10 +118,14 @@ def _direction(
         for picture in hidden:
             (found,) = clip.evaluate([picture], policy.safety_prompt)
             if found.score < policy.image_threshold and not views_of(picture, layout):
-                missed.append(clip.embed([picture]))
+                missed.append(_embedding(clip, picture))
     if not missed:
         return ()
-    return direction(torch.cat(missed), torch.cat([clip.embed([one]) for one in usual]))
+    return direction(torch.cat(missed), torch.cat([_embedding(clip, one) for one in usual]))
+
+
+def _embedding(clip: ClipImageEvaluator, picture: Image) -> Tensor:
+    return clip.embeddings.of_pictures([partial(bounded_aspect, picture)])
 
 
 class _Looked:

@@ -118,14 +118,15 @@ def square_views(image: Image, boxes: Iterable[Box]) -> Iterator[View]:
         yield View("square", "whole", box, partial(image.crop, pixels_of(box, image.size)))
 
 
-def bounded_aspect(image: Image) -> Image:
-    """The image, squeezed where one side is more than 64 times the other.
+def bounded_aspect(image: Image, most: int = _MAX_ASPECT) -> Image:
+    """The image, squeezed where one side is more than ``most`` times the other.
 
     CLIP's transform scales the *shorter* side to its input size: a strip of 1 x 60,000 pixels
-    would become one of 336 x 20,000,000. No image that CLIP could make sense of is touched.
+    would become one of 336 x 20,000,000. By default no image that CLIP could make sense of is
+    touched.
     """
     width, height = image.size
-    size = (min(width, height * _MAX_ASPECT), min(height, width * _MAX_ASPECT))
+    size = (min(width, height * most), min(height, width * most))
     return image if size == image.size else image.resize(size, Resampling.BICUBIC)
 
 

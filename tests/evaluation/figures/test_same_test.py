@@ -101,5 +101,13 @@ def test_win_tie_and_general_ability_are_always_of_another_test() -> None:
     assert json.loads(json.dumps(told)) == told
 
 
+def test_what_guardalign_and_a_mask_have_not_in_common_is_told() -> None:
+    told = beside("figstep", setup(), records())
+    assert told["rates"]["GuardAlign"] == 3.40
+    words = " ".join(told["guardalign"])
+    for said in ("0.42", "calibrates attention", "32.12", "1.13 times"):
+        assert said in words
+
+
 def test_each_suite_of_the_papers_has_its_size() -> None:
     assert set(paper.CASES) == set(paper.UNSAFE_RATES)

@@ -1,0 +1,1 @@
+"""Evidence by region: tiles of a picture against wordings of unsafe categories."""
