@@ -343,7 +343,7 @@ def test_the_verdict_reads_back() -> None:
     verdict = Verdict.model_validate(told)
     assert verdict.model_dump(mode="json") == told
     assert Verdict.model_validate_json(json.dumps(told)) == verdict
-    assert verdict.schema_version == 2
+    assert verdict.schema_version == 3
     assert verdict.models == {
         "chat_model": "fake-chat@0",
         "image_evaluator": "fake-clip@0",
