@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from tests.fakes import (
 )
 
 often = settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
@@ -106,16 +107,22 @@ requests = st.builds(
     scores,
     st.sampled_from(["well", "well", "well", "no answer", "no sentence"]),
 )
+WAYS = [
+    {"aligner": aligner, "on_no_image": on_no_image}
+    for aligner in ("eta", "eta", "mask", "mask+eta")
+    for on_no_image in ("post_only", "pass", "align")
+    if (aligner, on_no_image) != ("mask", "align")
+]
 unscored = st.sampled_from(["unsafe", "unsafe", "refuse", "raise", {"clip": "refuse"}])
 policies = st.builds(
-    lambda **fields: GuardPolicy(on_error="refuse", **fields),
+    lambda way, **fields: GuardPolicy(on_error="refuse", **way, **fields),
     mode=st.sampled_from(["enforce", "enforce", "observe"]),
     image_threshold=st.sampled_from([0.1, 0.3, 0.5, 0.7]),
     response_threshold=st.sampled_from([-0.2, 0.0, 0.2]),
     thresholds=st.sampled_from([{}, {}, {"clip": 0.9}, {"reward": -1.0}]),
     short_circuit=st.booleans(),
     on_unsafe_image=st.sampled_from(["align", "align", "block"]),
-    on_no_image=st.sampled_from(["post_only", "pass", "align"]),
+    way=st.sampled_from(WAYS),
     on_unscored=unscored,
     on_unrepaired=st.sampled_from(["refuse", "return"]),
 )
@@ -181,6 +188,34 @@ def test_the_properties_were_put_to_the_test() -> None:
     assert told["known"] > 15
     assert told["unknown"] > 5
     assert all(told[name] for name in ("passed", "aligned", "refused", "blocked", "observed"))
+
+
+@pytest.mark.parametrize("aligner", ["mask", "mask+eta"])
+@pytest.mark.parametrize(("draft", "final"), [*product((-0.3, 0.1), (-0.3, 0.0, 0.3))])
+def test_masked_pictures_stay_what_they_were(aligner: str, draft: float, final: float) -> None:
+    """The answer to them, and its repair, have both the final score."""
+    asked = Request((0.8, 0.4), False, None, draft, final, "well")
+    own = GuardPolicy(aligner=aligner, image_threshold=0.5)
+    verdict = asked.asked(own)
+    assert verdict is not None
+    assert ("mask_align" in verdict.route) == (draft < own.response_threshold)
+    known = 0
+    for image, response in product((0.3, 0.5, 0.9), (-0.4, -0.1, 0.2)):
+        other = own.updated({"image_threshold": image, "response_threshold": response})
+        require_what_is_decided(asked, own, other)
+        known += verdict.under(other).unknown is None
+    assert verdict.under(own).route == verdict.route
+    assert known >= 3
+
+
+def test_other_masked_pictures_are_not_guessed_at() -> None:
+    asked = Request((0.8, 0.4), False, None, -0.3, 0.3, "well")
+    verdict = asked.asked(GuardPolicy(aligner="mask", image_threshold=0.5))
+    assert verdict is not None
+    found = verdict.under(GuardPolicy(aligner="mask", image_threshold=0.3))
+    assert (found.unknown, found.flagged) == ("something else was masked", True)
+    found = verdict.under(GuardPolicy(image_threshold=0.5))
+    assert (found.unknown, found.flagged) == ("no such repaired answer was made", True)
 
 
 def verdict(*pictures: float, draft: Score = 0.0, final: Score = 1.0, **policy: Any) -> Verdict:
