@@ -116,6 +116,14 @@ def shown(providers: Shown, caplog: pytest.LogCaptureFixture) -> Iterator[Shown]
         yield providers
 
 
+def test_what_was_covered_is_counted_on_its_node_and_on_the_request(shown: Shown) -> None:
+    rig = Rig(GuardPolicy(aligner="mask"))
+    rig.ask(question(UNSAFE, SAFE, UNSAFE))
+    for name in ("eta_guard.mask_align", REQUEST):
+        assert shown.attributes(name)["eta_guard.masked.images"] == 2
+    assert shown.attributes(REQUEST)["eta_guard.final.outcome"] == "safe"
+
+
 def agent(rig: Rig) -> Any:
     guard = EtaGuardMiddleware(FakeImages(), FakeResponses(score), GuardPolicy(candidates=3))
     return create_agent(FakeChat(), middleware=[guard])
