@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -103,7 +102,9 @@ class RegionImageEvaluator:
             model in one batch. Not finite where CLIP fails.
         """
         wanted = self._kept.of(images)
-        return wanted.with_new([self._finding(bounded_aspect(one, _LONGEST)) for one in wanted.missing])
+        return wanted.with_new(
+            [self._finding(bounded_aspect(one, _LONGEST)) for one in wanted.missing]
+        )
 
     def _finding(self, picture: Image) -> Finding:
         settings = self.settings

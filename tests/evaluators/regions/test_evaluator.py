@@ -206,9 +206,7 @@ def test_a_damaged_file_is_told(change: dict[str, Any], tmp_path: Path) -> None:
 # ── by a line of text ──
 
 
-def test_the_assembly_s_clip_finds_the_regions(
-    clip: ClipImageEvaluator, tmp_path: Path
-) -> None:
+def test_the_assembly_s_clip_finds_the_regions(clip: ClipImageEvaluator, tmp_path: Path) -> None:
     further = FurtherEvaluators.read(["regions"], [])
     RegionSettings(WORDS, threshold=0.5).write(tmp_path / FILE)
     (found,), _ = further.load(FakeResponses(), 0.0, clip=clip, clip_weights=tmp_path)
