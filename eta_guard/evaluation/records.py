@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from eta_guard.evaluation.judges.pairwise import Comparison
 from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.panel.evaluation import CombinedEvaluation
+from eta_guard.protocols import Region
 from eta_guard.state import Decision
 
 BEFORE = "before"
@@ -70,6 +71,8 @@ class CaseRecord(_Record):
     attack: str | None = None
     """The attack that made the case; None where it is as the suite has it."""
     has_image: bool
+    place: Region | None = None
+    """Where in the picture the hazard lies, where that is known."""
     image: CombinedEvaluation | None
     """Of the image; None without one."""
     image_before: CombinedEvaluation | None = None
