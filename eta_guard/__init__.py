@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eta_guard.context_length import ContextLengthError
+    from eta_guard.counterfactual import Counterfactual
     from eta_guard.engines.chat_model.engine import ChatModelEngine
     from eta_guard.engines.local.engine import LocalEngine
     from eta_guard.engines.vllm.engine import VllmEngine
@@ -64,6 +65,7 @@ _HOMES = {
     "ClassifierImageEvaluator": "evaluators.classifier",
     "ClipImageEvaluator": "evaluators.clip",
     "ContextLengthError": "context_length",
+    "Counterfactual": "counterfactual",
     "DeadlineExceededError": "errors",
     "DecisionEvaluator": "evaluators.decision",
     "Engine": "protocols.engines",
@@ -112,6 +114,7 @@ __all__ = [
     "ClassifierImageEvaluator",
     "ClipImageEvaluator",
     "ContextLengthError",
+    "Counterfactual",
     "DeadlineExceededError",
     "DecisionEvaluator",
     "Engine",

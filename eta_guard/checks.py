@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from eta_guard.decisions import flags_evaluated
 from eta_guard.engines.chat_model.answers import completion
 from eta_guard.nodes.post_evaluate import evaluate_draft
 from eta_guard.nodes.pre_evaluate import evaluate_pictures
@@ -17,7 +18,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Generation
 from eta_guard.request.conversation import Conversation, read_conversation
 from eta_guard.session import reading_of
-from eta_guard.state import Verdict, intervenes
+from eta_guard.state import Verdict
 from eta_guard.steps import Steps, ask
 
 
@@ -47,19 +48,9 @@ def check(
     verdict = Verdict(
         decision="observed", route=(), models=panel.models, policy=policy.label, **found
     )
-    return verdict.model_copy(update={"flagged": _flagged(verdict, policy, answer is not None)})
-
-
-def _flagged(verdict: Verdict, policy: GuardPolicy, answered: bool) -> bool:
-    """Whether the policy would let something else out than the answer."""
-    if not answered and verdict.image is None:
-        return policy.on_no_image == "align"  # whatever the answer were
-    if not answered:
-        return verdict.image is not None and verdict.image.outcome != "safe"
     state = verdict.model_dump(mode="json", include={"image", "response", "drawn"})
-    if policy.passes_unread(state["image"]):
-        state["response"] = None  # nobody would have asked
-    return intervenes(state, policy)
+    flagged = flags_evaluated(state, policy, answered=answer is not None)
+    return verdict.model_copy(update={"flagged": flagged})
 
 
 def _evaluate_answer(

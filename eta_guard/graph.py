@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, get_type_hints
+from collections.abc import Sequence
+from typing import Any, get_args, get_type_hints
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
 from eta_guard.admission import UnderWay
+from eta_guard.edges import EDGES, Edge
 from eta_guard.nodes import Node
 from eta_guard.nodes.best_of_n import best_of_n
 from eta_guard.nodes.generate import generate
@@ -22,10 +23,9 @@ from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine, ImageEvaluator, Likeness, ResponseEvaluator
 from eta_guard.runs.tracing import node_trace
-from eta_guard.state import GuardMessages, GuardState, can_mask, passes, still_unsafe
+from eta_guard.state import GuardMessages, GuardState
 
 GuardGraph = StateGraph[GuardState, None, GuardMessages, GuardMessages]
-Condition = Callable[[GuardState, RunnableConfig], str]
 
 
 ALONGSIDE = {
@@ -118,92 +118,32 @@ def _unasked(policy: GuardPolicy) -> set[str]:
 
 
 def _connect(graph: GuardGraph, policy: GuardPolicy) -> None:
-    """Draws the edges; each condition is a threshold's outcome or a setting of the policy."""
-
-    def after_pre_evaluate(
-        state: GuardState, config: RunnableConfig
-    ) -> Literal["generate", "respond"]:
-        return "respond" if state["halt"] else "generate"
-
-    def after_generate(
-        state: GuardState, config: RunnableConfig
-    ) -> Literal["post_evaluate", "respond", "prefix_align"]:
-        if state["halt"]:
-            return "respond"
-        if state["drafting"]:
-            return "prefix_align"
-        unread = policy.for_run(config).passes_unread(state["image"])
-        return "respond" if unread and not state["pictured"] else "post_evaluate"
-
-    def after_post_evaluate(
-        state: GuardState, config: RunnableConfig
-    ) -> Literal["mask_align", "prefix_align", "respond", "best_of_n", "post_evaluate"]:
-        rules = policy.for_run(config)
-        if state["halt"] or rules.mode == "observe":
-            return "respond"
-        if state["final"]:
-            on = rules.aligner == "mask+eta" and still_unsafe(state)
-            return "prefix_align" if on else "respond"
-        if state["calls_tools"]:  # no sentence could take its place
-            return "respond"
-        always = state["image"] is None and rules.on_no_image == "align"
-        if passes(state, rules) and not always:
-            return "respond"
-        if state["repaired"]:
-            return "post_evaluate"
-        if rules.aligner != "eta" and can_mask(state):
-            return "mask_align"
-        if rules.aligner == "mask":  # there is nothing to cover
-            return "respond"
-        return "best_of_n" if state["rounds"] else "prefix_align"
-
-    def after_mask_align(
-        state: GuardState, config: RunnableConfig
-    ) -> Literal["post_evaluate", "respond"]:
-        return "respond" if state["halt"] else "post_evaluate"
-
-    def after_prefix_align(
-        state: GuardState, config: RunnableConfig
-    ) -> Literal["best_of_n", "post_evaluate", "respond"]:
-        if state["halt"]:
-            return "post_evaluate" if state["drafting"] else "respond"
-        session = state["session"]
-        drafted = state["drafting"] and session is not None and session.draft_is_whole
-        return "post_evaluate" if state["repaired"] or drafted else "best_of_n"
-
+    """Draws the edges."""
     graph.add_edge(START, "pre_evaluate")
-    ways: dict[str, Condition] = {
-        "pre_evaluate": after_pre_evaluate,
-        "generate": after_generate,
-        "post_evaluate": after_post_evaluate,
-        "mask_align": after_mask_align,
-        "prefix_align": after_prefix_align,
-        # The search goes on until its answer is whole: the same three ways as into it.
-        "best_of_n": after_prefix_align,
-    }
     unasked = _unasked(policy)
-    for node, condition in ways.items():
+    for node, edge in EDGES.items():
         if node in unasked:
             continue
         ends = [
             end
-            for end in get_args(get_type_hints(condition)["return"])
+            for end in get_args(get_type_hints(edge)["return"])
             if end not in unasked
             if policy.draft_with_candidates or (node, end) not in ALONGSIDE
         ]
-        graph.add_conditional_edges(node, _Edge(condition), ends)
+        graph.add_conditional_edges(node, _Condition(edge, policy), ends)
     graph.add_edge("respond", END)
 
 
-class _Edge(Runnable[GuardState, str]):
-    """A condition without a run of its own, which would show a trace the whole state again."""
+class _Condition(Runnable[GuardState, str]):
+    """An edge without a run of its own, which would show a trace the whole state again."""
 
-    def __init__(self, condition: Condition) -> None:
-        self.name = condition.__name__
-        self._condition = condition
+    def __init__(self, edge: Edge, policy: GuardPolicy) -> None:
+        self.name = edge.__name__
+        self._edge = edge
+        self._policy = policy
 
     def invoke(self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any) -> str:
-        return self._condition(input, config or {})
+        return self._edge(input, self._policy.for_run(config))
 
     async def ainvoke(
         self, input: GuardState, config: RunnableConfig | None = None, **kwargs: Any

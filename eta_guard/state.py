@@ -7,7 +7,7 @@ drafts and rejected candidates live in the ``session``, which is never checkpoin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import BaseMessage
 from langgraph.channels import UntrackedValue
@@ -15,15 +15,15 @@ from langgraph.graph import MessagesState
 from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from eta_guard.counterfactual import Counterfactual, under
+from eta_guard.decisions import Decision, Halt
 from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
-from eta_guard.panel.masking import MaskedPicture
+from eta_guard.panel.masking import Masked
 from eta_guard.policy import GuardPolicy
 from eta_guard.runs.telemetry import RequestSeen
 from eta_guard.session import GuardSession
 
 SCHEMA_VERSION = 3
-
-Decision = Literal["passed", "aligned", "refused", "blocked", "observed"]
 
 
 class _Record(BaseModel):
@@ -59,15 +59,6 @@ class SentenceRound(_Record):
     and in the verdict of an answer that was refused (unless ``record_rejected``)."""
 
 
-class Masked(_Record):
-    """The pictures as the chat model was shown them once more, and what it answered to them."""
-
-    pictures: tuple[MaskedPicture, ...]
-    """Those of which something was covered."""
-    response: CombinedEvaluation | None = None
-    """Of the answer; None where there was none, or not yet."""
-
-
 class Verdict(_Record):
     """What the guard found and did: ``response_metadata["eta_guard"]`` of the reply."""
 
@@ -96,6 +87,11 @@ class Verdict(_Record):
     observe."""
     policy: str = ""
     """Name and digest of the policy."""
+    calls_tools: bool = False
+    """The plain answer calls tools."""
+    halted_at: str | None = None
+    """The node at which the request ended for another reason than what was evaluated: something
+    failed, or was not to be had. ``reason`` tells."""
     counts: dict[str, int | float] = {}
     """What the request cost: forwards, positions (rows x new tokens) and encodes by model, and what
     each evaluator was asked to evaluate (``evaluations_clip``)."""
@@ -122,6 +118,21 @@ class Verdict(_Record):
         for name in ("images", "drawn"):
             read[name] = [{**above, **one} for one in told.get(name) or ()]
         return read
+
+    def under(self, policy: GuardPolicy) -> Counterfactual:
+        """What another policy would have decided on the same scores.
+
+        Those of its fields count that decide (``decisions.SAME_SCORES``); what the others would
+        have had drawn or evaluated otherwise is taken as it was.
+
+        Args:
+            policy: Any; under the verdict's own the decision is the verdict's.
+
+        Returns:
+            The decision, as far as the scores tell: ``unknown`` says what is lacking where they do
+            not. What was not evaluated is never taken for safe.
+        """
+        return under(self, policy)
 
     @property
     def sentences(self) -> int:
@@ -152,13 +163,6 @@ class Repaired(TypedDict):
     text: str
     """From the first character of the prefix."""
     finish_reason: str
-
-
-class Halt(TypedDict):
-    """Why no answer goes out."""
-
-    decision: Decision
-    reason: str
 
 
 class GuardState(MessagesState):
@@ -203,59 +207,6 @@ class GuardState(MessagesState):
     cut_short: bool
     """The time was over before the answer that goes out was whole."""
     halt: Halt | None
-
-
-def passes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
-    """Whether the plain answer may go out, by what is known of it and of the images.
-
-    Args:
-        state: Of the graph, once the answer was drawn and, where it had to be, evaluated.
-        policy: Says what goes out without an evaluation of its own.
-    """
-    if any(found["outcome"] != "safe" for found in state["drawn"]):
-        return False
-    if state["response"] is not None:
-        return bool(state["response"]["outcome"] == "safe")
-    return policy.passes_unread(state["image"])
-
-
-def intervenes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
-    """Whether a policy that enforces lets something else out than the plain answer.
-
-    Args:
-        state: As for ``passes``.
-        policy: Whatever its mode.
-    """
-    if state["image"] is None:
-        return policy.on_no_image == "align" or not passes(state, policy)
-    gate = policy.on_unsafe_image == "block" and state["image"]["outcome"] != "safe"
-    return gate or not passes(state, policy)
-
-
-def aligns_undrawn(state: Mapping[str, Any], policy: GuardPolicy, session: GuardSession) -> bool:
-    """Whether no plain answer could go out, whatever it said: then none is drawn or evaluated.
-
-    A call of a tool could, since no sentence takes its place.
-
-    Args:
-        state: As for ``passes``.
-        policy: Of the request.
-        session: Knows whether tools may be called.
-    """
-    asked = policy.mode != "observe" and policy.on_no_image == "align"
-    return asked and state["image"] is None and not session.may_call_tools
-
-
-def can_mask(state: Mapping[str, Any]) -> bool:
-    """Whether there is a picture to cover: one that is not safe, and was not covered before."""
-    unsafe = any(found["outcome"] != "safe" for found in state["images"])
-    return unsafe and state["masked"] is None
-
-
-def still_unsafe(state: Mapping[str, Any]) -> bool:
-    """Whether the answer to masked pictures is not safe either, and was not repaired so far."""
-    masked = state["masked"] is not None and state["repaired"] is None
-    return masked and state["final"] is not None and state["final"]["outcome"] != "safe"
 
 
 class GuardMessages(MessagesState):

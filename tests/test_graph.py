@@ -15,6 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from PIL import Image
 
+from eta_guard.decisions import Decision
 from eta_guard.errors import (
     EvaluationError,
     ImageInputError,
@@ -29,7 +30,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Completion, Finding, Generation
 from eta_guard.request.conversation import Conversation
 from eta_guard.request.parts import EARLIER_PICTURE, OMITTED
-from eta_guard.state import Decision, GuardState, Verdict
+from eta_guard.state import GuardState, Verdict
 from tests.fakes import (
     DRAFT,
     SAFE,

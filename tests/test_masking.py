@@ -204,6 +204,9 @@ def test_routes(case: Case, asynchronously: bool) -> None:
     assert (verdict.route, verdict.decision) == (route(case.letters), case.decision)
     assert reply.content == case.text
     assert verdict.flagged
+    same = verdict.under(asked.policy)
+    assert (same.decision, same.reason, same.flagged) == (case.decision, verdict.reason, True)
+    assert (same.route, same.final, same.unknown) == (verdict.route, verdict.final, None)
 
 
 def test_the_verdict_tells_what_was_covered_and_what_came_of_it() -> None:
@@ -220,6 +223,31 @@ def test_the_verdict_tells_what_was_covered_and_what_came_of_it() -> None:
     assert verdict.final.outcome == "safe"
     assert Verdict.model_validate(verdict.model_dump(mode="json")) == verdict
     assert verdict_of(rig("eta").ask(question(UNSAFE))).masked is None
+
+
+@pytest.mark.parametrize(
+    ("made", "masked", "asked", "decision", "unknown"),
+    [
+        ("mask", 0.0, {"response_threshold": -1.0}, "passed", None),
+        ("mask", 0.5, {"response_threshold": 0.6}, "refused", None),
+        ("mask", 0.0, {"on_unrepaired": "return"}, "aligned", None),
+        ("mask", 0.0, {"aligner": "mask+eta"}, None, "no repaired answer was made"),
+        ("mask+eta", 0.0, {"aligner": "mask"}, "refused", None),
+        ("mask+eta", 0.5, {"response_threshold": 0.6}, None, "no repaired answer was made"),
+        ("mask", 1.0, {"aligner": "eta"}, None, "only covered pictures were answered anew"),
+        ("eta", 1.0, {"aligner": "mask"}, None, "no picture was covered"),
+        ("mask", 1.0, {"image_threshold": 0.5}, None, "other pictures would have been covered"),
+        ("mask", 1.0, {"image_threshold": 0.9}, "passed", None),
+        ("mask", 1.0, {"mode": "observe"}, "observed", None),
+    ],
+)
+def test_another_policy_decides_on_what_was_covered(
+    made: str, masked: float, asked: dict[str, Any], decision: str | None, unknown: str | None
+) -> None:
+    rigged = rig(made, masked)
+    verdict = verdict_of(rigged.ask(question(UNSAFE, 0.3)))
+    found = verdict.under(rigged.policy.updated(asked))
+    assert (found.decision, found.unknown) == (decision, unknown)
 
 
 def test_verdicts_from_before_pictures_were_covered_are_read() -> None:

@@ -24,16 +24,12 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, MessagesState, StateGraph
 
+from eta_guard.decisions import Decision
 from eta_guard.panel.evaluation import Evaluation, ImageEvaluation, Limit, Outcome
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate
 from eta_guard.session import GuardSession
-from eta_guard.state import (
-    Decision,
-    GuardState,
-    Verdict,
-    fresh,
-)
+from eta_guard.state import GuardState, Verdict, fresh
 from eta_guard.steps import Steps, drive
 from tests.fakes import (
     DRAFT,

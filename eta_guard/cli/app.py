@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from eta_guard.cli import ask, bench, calibrate, demo, evaluate, soak, views
+from eta_guard.cli import ask, bench, calibrate, demo, evaluate, play, soak, views
 from eta_guard.cli.ending import ending, prepare_output
 from eta_guard.cli.log import one_line_log
 
@@ -28,6 +28,7 @@ app.command("demo")(demo.demo)
 app.command("evaluate", cls=evaluate.Command)(evaluate.evaluate)
 app.command("calibrate")(calibrate.calibrate)
 app.command("views")(views.views)
+app.command("play")(play.play)
 app.command("bench")(bench.bench)
 app.command("soak")(soak.soak)
 

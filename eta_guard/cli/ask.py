@@ -51,7 +51,7 @@ def ask(
     Shown are the plain answer and the rejected candidates too, which the guard otherwise withholds
     (--set record_rejected=false leaves them out). With --json: an object of answer, verdict, usage.
     """
-    from eta_guard.cli.request import read_request
+    from eta_guard.request.from_file import read_request
 
     rules = read_policy(policy, settings, seed, record_rejected=True)
     message, pixels = read_request(image, question)

@@ -88,8 +88,8 @@ def _alternating(samples: Sequence[Sample]) -> list[Sample]:
 def _stops(samples: Sequence[Sample], choice: ModelChoice, policy: GuardPolicy) -> Iterator[Stop]:
     """Answers one picture after another."""
     from eta_guard.cli.loading import load_guard
-    from eta_guard.cli.request import read_request
     from eta_guard.cli.tour import Stop
+    from eta_guard.request.from_file import read_request
     from eta_guard.state import Verdict
 
     requests = [read_request(sample.path, sample.question) for sample in samples]

@@ -12,9 +12,10 @@ from eta_guard.errors import InputError
 from eta_guard.evaluation import joint, roc
 from eta_guard.evaluation.agreement import agreement, together
 from eta_guard.evaluation.figures.operating_points import operating_points
-from eta_guard.evaluation.findings import KINDS, Kind, KnownEvaluator, Scores, flagged
+from eta_guard.evaluation.findings import KINDS, KnownEvaluator, Scores, flagged
 from eta_guard.evaluation.intervals import RESAMPLES, Interval, Rate
 from eta_guard.evaluation.records import CaseRecord
+from eta_guard.panel.evaluation import Kind
 from eta_guard.policy import GuardPolicy
 
 

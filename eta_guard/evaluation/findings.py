@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from eta_guard.evaluation import roc
 from eta_guard.evaluation.intervals import Floats
 from eta_guard.evaluation.records import CaseRecord
-from eta_guard.panel.evaluation import Evaluation, Limit
+from eta_guard.panel.evaluation import Evaluation, Kind, Limit
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Direction
 
-Kind = Literal["image", "response"]
 KINDS: tuple[Kind, ...] = ("image", "response")
 
 
@@ -36,9 +35,7 @@ class KnownEvaluator:
 
     def limit(self, policy: GuardPolicy) -> Limit:
         """What its scores are held against under a policy, by the guard's own rule."""
-        papers = policy.image_threshold if self.kind == "image" else policy.response_threshold
-        found = policy.thresholds.get(self.name, self.own)
-        return Limit(self.name, papers if found is None else found, self.unsafe)
+        return Limit(self.name, math.nan, self.unsafe, self.own).under(policy, self.kind)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import yaml
 from eta_guard.policy import GuardPolicy
 
 
-def write_policy(path: Path, policy: GuardPolicy, remarks: Sequence[str]) -> None:
-    """Writes the fields that are not the defaults, and both thresholds.
+def policy_text(policy: GuardPolicy, remarks: Sequence[str]) -> str:
+    """The fields that are not the defaults, and both thresholds, as YAML.
 
     Args:
-        path: Replaced whole or not at all.
         policy: What to write.
         remarks: Lines that say where it comes from.
     """
@@ -29,10 +28,20 @@ def write_policy(path: Path, policy: GuardPolicy, remarks: Sequence[str]) -> Non
         if name in always or getattr(policy, name) != getattr(defaults, name)
     }
     head = "".join(f"# {' '.join(remark.split())}\n" for remark in remarks)
-    text = head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    return head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+
+
+def write_policy(path: Path, policy: GuardPolicy, remarks: Sequence[str]) -> None:
+    """Writes ``policy_text``.
+
+    Args:
+        path: Replaced whole or not at all.
+        policy: What to write.
+        remarks: Lines that say where it comes from.
+    """
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(policy_text(policy, remarks))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

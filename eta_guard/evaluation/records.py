@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from eta_guard.decisions import Decision
 from eta_guard.evaluation.judges.pairwise import Comparison
 from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.protocols import Region
-from eta_guard.state import Decision
 
 BEFORE = "before"
 """Among the methods' answers, the full guard's under the policy of before."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.decisions import Halt
 from eta_guard.errors import DeadlineExceededError, EvaluationError, NoRoomError
 from eta_guard.nodes import Node
 from eta_guard.nodes.accepted import show_accepted
@@ -15,7 +16,7 @@ from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Candidate, Engine
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, Halt, Repaired
+from eta_guard.state import GuardState, Repaired
 from eta_guard.steps import Steps
 
 STEPS_AFTER = 3

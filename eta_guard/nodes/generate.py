@@ -6,13 +6,14 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.decisions import aligns_undrawn
 from eta_guard.nodes import Node
 from eta_guard.nodes.draft_watch import DraftWatch
 from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import GuardState, aligns_undrawn
+from eta_guard.state import GuardState
 from eta_guard.steps import Steps
 
 
@@ -34,7 +35,7 @@ def generate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
             draft = yield from session.show_draft(config)
             pictured = bool(draft.pictures or draft.unread)
             return {"session": session, "pictured": pictured, "cut_short": session.cut_short}
-        if aligns_undrawn(state, rules, session):
+        if aligns_undrawn(state, rules, calls_tools=session.may_call_tools):
             return {"session": session}
         flagged = state["image"] is not None
         alongside = flagged and rules.search and rules.draft_with_candidates

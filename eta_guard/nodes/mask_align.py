@@ -8,11 +8,11 @@ from langchain_core.runnables import RunnableConfig
 
 from eta_guard.nodes import Node
 from eta_guard.panel.evaluation import ImageEvaluation
-from eta_guard.panel.masking import pictures_to_mask
+from eta_guard.panel.masking import Masked, pictures_to_mask
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, Masked
+from eta_guard.state import GuardState
 from eta_guard.steps import Steps, ask
 
 

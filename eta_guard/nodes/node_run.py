@@ -14,6 +14,7 @@ from langgraph.errors import GraphBubbleUp
 
 from eta_guard.admission import UnderWay
 from eta_guard.counts import Counts, counting, together
+from eta_guard.decisions import Halt
 from eta_guard.errors import (
     DeadlineExceededError,
     EtaGuardError,
@@ -30,7 +31,7 @@ from eta_guard.runs.progress import findings, report
 from eta_guard.runs.telemetry import NodeSeen, RequestSeen
 from eta_guard.runs.tracing import annotate, give_feedback
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, Halt, fresh
+from eta_guard.state import GuardState, fresh
 from eta_guard.steps import Steps, adrive, drive, until
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.decisions import aligns_undrawn, draft_halt, unscored_halt
 from eta_guard.nodes import Node
-from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.panel.answers import AnswerEvaluations
 from eta_guard.panel.evaluation import CombinedEvaluation
 from eta_guard.panel.images import evaluate_images, unread_image
@@ -15,7 +15,7 @@ from eta_guard.panel.panel import Panel
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import GuardState, aligns_undrawn
+from eta_guard.state import GuardState
 from eta_guard.steps import Steps
 
 REFUSED = "the model refused"
@@ -39,11 +39,11 @@ def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
             return (yield from _evaluate_masked(state["masked"], session, panel, rules))
         if state["response"] and not repaired:
             return {"session": session}  # the draft was stopped for its score
-        if not repaired and aligns_undrawn(state, rules, session):
+        if not repaired and aligns_undrawn(state, rules, calls_tools=session.may_call_tools):
             return {"session": session}  # there is none
         if repaired:
             final = yield from _repair(session, panel, rules).evaluate([repaired["text"]])
-            halt = halt_if_unscored(final, rules, "The answer", "refused")
+            halt = unscored_halt(final, rules, "The answer", "refused")
             return {"session": session, "halt": halt, "final": final.model_dump(mode="json")}
         answer = AnswerEvaluations(panel.responses, session.conversation, rules)
         draft = yield from session.draft()
@@ -53,15 +53,12 @@ def post_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
         drawn = yield from evaluate_images(panel.images, draft.pictures, question, rules)
         if draft.unread is not None:
             drawn.append(unread_image(panel.images, rules, draft.unread))
-        halts = [halt_if_unscored(response, rules, "The answer", "refused")]
-        halts += [
-            halt_if_unscored(one, rules, "A picture of the answer", "refused") for one in drawn
-        ]
+        halt = draft_halt(response, drawn, rules)
         if response and response.outcome != "safe":  # a search alongside that failed matters now
-            halts.append(state["halt"])
+            halt = halt or state["halt"]
         return {
             "session": session,
-            "halt": next(filter(None, halts), None),
+            "halt": halt,
             "response": response and response.model_dump(mode="json"),
             "drawn": [one.model_dump(mode="json") for one in drawn],
             "scored": digest(draft),
@@ -86,16 +83,14 @@ def _evaluate_masked(
     """Evaluates the answer to masked pictures, as one that is repaired."""
     drawn = yield from session.masked_answer()
     answer = _repair(session, panel, policy)
-    halt = None
     if drawn.text.strip():
         final = yield from answer.evaluate([drawn.text])
-        halt = halt_if_unscored(final, policy, "The answer", "refused")
     else:  # what says nothing may well score as harmless, but it is no answer
         final = answer.without_asking("unscored", "there is nothing to evaluate")
     told = final.model_dump(mode="json")
     return {
         "session": session,
-        "halt": halt,
+        "halt": unscored_halt(final, policy, "The answer", "refused"),
         "masked": {**masked, "response": told},
         "masked_scored": digest(drawn),
         "final": told,

@@ -6,8 +6,8 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.decisions import image_halt
 from eta_guard.nodes import Node
-from eta_guard.nodes.unscored import halt_if_unscored
 from eta_guard.panel.evaluation import ImageEvaluation
 from eta_guard.panel.images import evaluate_images, unread_image
 from eta_guard.panel.panel import Panel
@@ -15,7 +15,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.request.conversation import Conversation
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, Halt
+from eta_guard.state import GuardState
 from eta_guard.steps import Steps
 
 
@@ -35,7 +35,7 @@ def pre_evaluate(*, engine: Engine, panel: Panel, policy: GuardPolicy) -> Node:
             "session": session,
             "images": [image.model_dump(mode="json") for image in images],
             "image": worst and worst.model_dump(mode="json"),
-            "halt": halt_if_unscored(worst, rules, "An image", "blocked") or _blocked(worst, rules),
+            "halt": image_halt(worst, rules),
         }
 
     return node
@@ -62,11 +62,3 @@ def evaluate_pictures(
         unread = unread_image(panel.images, policy, block.reason)
         images.append(ImageEvaluation(**dict(unread), message=block.message, block=block.block))
     return images
-
-
-def _blocked(worst: ImageEvaluation | None, policy: GuardPolicy) -> Halt | None:
-    """An input gate lets no picture through that is not safe."""
-    gate = policy.on_unsafe_image == "block" and policy.mode == "enforce"
-    if not gate or worst is None or worst.outcome == "safe":
-        return None
-    return Halt(decision="blocked", reason=f"an image is {worst.outcome}")

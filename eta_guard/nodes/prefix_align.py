@@ -6,12 +6,13 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from eta_guard.decisions import Halt
 from eta_guard.errors import NoRoomError
 from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession
-from eta_guard.state import GuardState, Halt, Repaired
+from eta_guard.state import GuardState, Repaired
 from eta_guard.steps import Steps, ask
 
 NO_ROOM = "there is no room for an answer that begins with the prefix"

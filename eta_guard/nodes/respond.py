@@ -10,12 +10,13 @@ from langchain_core.messages import AIMessage, ToolCall
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.counts import usage
+from eta_guard.decisions import Decision, decide, flags
 from eta_guard.nodes import Node
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Completion, Engine
 from eta_guard.runs.refusals import REFUSED_BY_GUARD
 from eta_guard.session import GuardSession, digest
-from eta_guard.state import METADATA_KEY, Decision, GuardState, Verdict, intervenes, passes
+from eta_guard.state import METADATA_KEY, GuardState, Verdict
 from eta_guard.steps import Steps
 
 
@@ -52,8 +53,9 @@ def respond(*, engine: Engine, models: Mapping[str, str], policy: GuardPolicy) -
                 "counts": state["counts"],
                 "models": dict(models),
                 "policy": rules.label,
-                "flagged": reply.decision in ("aligned", "refused", "blocked")
-                or (reply.decision == "observed" and intervenes(state, rules)),
+                "flagged": flags(reply.decision, state, rules),
+                "calls_tools": state["calls_tools"],
+                "halted_at": next(reversed(state["route"]), "respond") if reply.halted else None,
                 **_withheld(state.get("session"), rules),
             }
         )
@@ -78,6 +80,8 @@ class _Reply:
     tool_calls: tuple[ToolCall, ...] = ()
     whole: AIMessage | None = None
     """The message of another chat model, which goes out as it came."""
+    halted: bool = False
+    """It is a refusal for another reason than what was evaluated."""
 
 
 def _message(
@@ -102,44 +106,32 @@ def _reply(
     draft: Callable[[], Steps[Completion]],
     masked_answer: Callable[[], Steps[Completion]],
 ) -> Steps[_Reply]:
-    """Chooses; what is not known to be fit to go out is refused."""
+    """Gives the words to what is decided."""
 
-    def refused(reason: str, decision: Decision = "refused") -> _Reply:
-        return _Reply(decision, reason, policy.refusal_message, "content_filter")
+    def refused(decision: Decision, reason: str | None, *, halted: bool) -> _Reply:
+        message = policy.refusal_message
+        return _Reply(decision, reason, message, "content_filter", halted=halted)
 
+    decision, reason = decide(state, policy)
     halt, repaired = state["halt"], state["repaired"]
-    if halt:
-        return refused(halt["reason"], halt["decision"])
-    observing = policy.mode == "observe"
     early = f"cut short by the timeout of {policy.timeout:g} s" if state["cut_short"] else None
-    needless = (
-        state["image"] is not None and state["response"] is not None and passes(state, policy)
-    )
-    if (repaired or state["masked"]) and not observing and not needless:
-        outcome = (state["final"] or {}).get("outcome")
-        if outcome == "safe" or (outcome == "unsafe" and policy.on_unrepaired == "return"):
-            if repaired:
-                return _Reply("aligned", early, repaired["text"], repaired["finish_reason"])
-            drawn = yield from masked_answer()
-            if state["masked_scored"] != digest(drawn):
-                return refused("the answer to the masked pictures could not be drawn again")
-            return _Reply("aligned", early, drawn.text, drawn.finish_reason)
-        still = "is still unsafe" if outcome == "unsafe" else "could not be evaluated"
-        return refused(f"the repaired answer {still}")
-    if not observing and not passes(state, policy):
-        return refused("the plain answer is not known to be safe")
+    if decision in ("refused", "blocked"):
+        return refused(decision, reason, halted=halt is not None and not halt.get("evaluated"))
+    if decision == "aligned" and repaired:
+        return _Reply(decision, early, repaired["text"], repaired["finish_reason"])
+    if decision == "aligned":
+        anew = yield from masked_answer()
+        if state["masked_scored"] != digest(anew):
+            reason = "the answer to the masked pictures could not be drawn again"
+            return refused("refused", reason, halted=True)
+        return _Reply(decision, early, anew.text, anew.finish_reason)
     plain = yield from draft()
     # A resumed run draws the plain answer again: another text is not the one that was scored.
     unseen = state["scored"] is None and not (plain.pictures or plain.unread)
-    if not observing and not unseen and state["scored"] != digest(plain):
-        return refused("the plain answer could not be drawn again")
+    if decision == "passed" and not unseen and state["scored"] != digest(plain):
+        return refused("refused", "the plain answer could not be drawn again", halted=True)
     return _Reply(
-        "observed" if observing else "passed",
-        early,
-        plain.text,
-        plain.finish_reason,
-        plain.tool_calls,
-        whole=plain.message,
+        decision, early, plain.text, plain.finish_reason, plain.tool_calls, whole=plain.message
     )
 
 

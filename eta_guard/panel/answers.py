@@ -9,7 +9,7 @@ from time import perf_counter
 from eta_guard import counts
 from eta_guard.errors import log_failure
 from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit, Outcome
-from eta_guard.panel.in_turn import in_turn
+from eta_guard.panel.in_turn import in_turn, spared
 from eta_guard.panel.readings import further_readings
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import (
@@ -63,7 +63,7 @@ class AnswerEvaluations:
             return self._by_one(evaluator, texts)
 
         (found,) = yield from in_turn(self._evaluators, evaluate, 1, self._policy)
-        return CombinedEvaluation.together(found)
+        return CombinedEvaluation.together(found, spared=spared(self._evaluators, found))
 
     def without_asking(self, outcome: Outcome, reason: str) -> CombinedEvaluation:
         """What there is to say of an answer that nobody needs to be asked about."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +13,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Direction, Evaluator, Finding, Region
 
 Outcome = Literal["safe", "unsafe", "unscored"]
+Kind = Literal["image", "response"]
 
 _COUNTS_BEFORE: dict[Outcome, int] = {"safe": 0, "unsafe": 1, "unscored": 2}
 """Of several evaluations the one that counts; what has no score counts before all others."""
@@ -39,21 +40,34 @@ class Limit:
     evaluator: str
     threshold: float
     unsafe: Direction
+    own: float | None = None
+    """The evaluator's own threshold, whatever the policy makes of it."""
 
     @classmethod
     def of_image(cls, evaluator: Evaluator, policy: GuardPolicy) -> Limit:
         """The threshold that the policy names for it, or its own, or the paper's for images."""
-        return cls._of(evaluator, policy, policy.image_threshold)
+        return cls._of(evaluator).under(policy, "image")
 
     @classmethod
     def of_response(cls, evaluator: Evaluator, policy: GuardPolicy) -> Limit:
         """The threshold that the policy names for it, or its own, or the paper's for answers."""
-        return cls._of(evaluator, policy, policy.response_threshold)
+        return cls._of(evaluator).under(policy, "response")
 
     @classmethod
-    def _of(cls, evaluator: Evaluator, policy: GuardPolicy, papers: float) -> Limit:
-        own = policy.thresholds.get(evaluator.name, evaluator.threshold)
-        return cls(evaluator.name, papers if own is None else own, evaluator.unsafe)
+    def _of(cls, evaluator: Evaluator) -> Limit:
+        own = evaluator.threshold
+        return cls(evaluator.name, math.nan if own is None else own, evaluator.unsafe, own)
+
+    def under(self, policy: GuardPolicy, kind: Kind) -> Limit:
+        """What a policy holds the evaluator's scores against.
+
+        Args:
+            policy: Whichever.
+            kind: What was evaluated, which says whose of the paper's thresholds is meant.
+        """
+        papers = policy.image_threshold if kind == "image" else policy.response_threshold
+        named = policy.thresholds.get(self.evaluator, self.own)
+        return replace(self, threshold=papers if named is None else named)
 
     def beyond(self, score: float) -> float:
         """How far a score lies on the unsafe side; 0 at the threshold, which is unsafe itself."""
@@ -71,6 +85,8 @@ class Evaluation(BaseModel):
     threshold: float
     unsafe: Direction
     """On which side of the threshold scores are unsafe."""
+    own_threshold: float | None = None
+    """The evaluator's own threshold, be it used or not; None where it has none."""
     evaluator: str = ""
     """Its name."""
     reason: str | None = None
@@ -108,6 +124,7 @@ class Evaluation(BaseModel):
             score=found.score,
             threshold=limit.threshold,
             unsafe=limit.unsafe,
+            own_threshold=limit.own,
             evaluator=limit.evaluator,
             category=found.category,
             regions=tuple(region.in_floats() for region in found.regions),
@@ -122,6 +139,7 @@ class Evaluation(BaseModel):
             score=None,
             threshold=limit.threshold,
             unsafe=limit.unsafe,
+            own_threshold=limit.own,
             evaluator=limit.evaluator,
             reason=reason,
         )
@@ -148,9 +166,23 @@ class Evaluation(BaseModel):
     @property
     def unsafety(self) -> tuple[int, float]:
         """Orders evaluations by how much they count; exact among those of one evaluator."""
-        limit = Limit(self.evaluator, self.threshold, self.unsafe)
-        beyond = 0.0 if self.score is None else limit.beyond(self.score)
+        beyond = 0.0 if self.score is None else self._limit.beyond(self.score)
         return _COUNTS_BEFORE[self.outcome], beyond
+
+    def under(self, policy: GuardPolicy, kind: Kind) -> Self:
+        """The same score, held against the threshold of another policy.
+
+        What has no score stays what it is.
+        """
+        if self.score is None:
+            return self
+        limit = self._limit.under(policy, kind)
+        outcome = "safe" if limit.beyond(self.score) < 0 else "unsafe"
+        return self.model_copy(update={"outcome": outcome, "threshold": limit.threshold})
+
+    @property
+    def _limit(self) -> Limit:
+        return Limit(self.evaluator, self.threshold, self.unsafe, self.own_threshold)
 
 
 class CombinedEvaluation(Evaluation):
@@ -162,6 +194,8 @@ class CombinedEvaluation(Evaluation):
 
     findings: tuple[Evaluation, ...] = ()
     """Of each evaluator that was asked, in the order in which the guard was given them."""
+    spared: tuple[str, ...] = ()
+    """Names of those that were not asked, since others had decided."""
 
     @classmethod
     def together(cls, findings: Sequence[Evaluation], **more: Any) -> CombinedEvaluation:
@@ -174,6 +208,12 @@ class CombinedEvaluation(Evaluation):
         # The first of the highest: max keeps it.
         decides = max(findings, key=lambda found: _COUNTS_BEFORE[found.outcome])
         return cls(**dict(decides), findings=tuple(findings), **more)
+
+    def under(self, policy: GuardPolicy, kind: Kind) -> Self:
+        """The same findings, each held against the threshold of another policy, and combined."""
+        findings = [one.under(policy, kind) for one in self.findings]
+        decides = CombinedEvaluation.together(findings)
+        return self.model_copy(update={**dict(decides), "spared": self.spared})
 
 
 class ImageEvaluation(CombinedEvaluation):

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from eta_guard import counts
 from eta_guard.errors import log_failure
 from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
-from eta_guard.panel.in_turn import in_turn
+from eta_guard.panel.in_turn import in_turn, spared
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import CategorizesImages, ImageEvaluator, SeesViews, Views
 from eta_guard.steps import Steps, ask
@@ -47,7 +47,9 @@ def evaluate_images(
         return _by_one(evaluator, [images[number] for number in numbers], question, policy, views)
 
     found = yield from in_turn(evaluators, evaluate, len(images), policy)
-    return [CombinedEvaluation.together(of_one) for of_one in found]
+    return [
+        CombinedEvaluation.together(of_one, spared=spared(evaluators, of_one)) for of_one in found
+    ]
 
 
 def unread_image(

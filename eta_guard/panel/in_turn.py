@@ -50,6 +50,12 @@ def in_turn(
     return [[known[name] for name in names if name in known] for known in found]
 
 
+def spared(evaluators: Sequence[Evaluator], found: Sequence[Evaluation]) -> tuple[str, ...]:
+    """Names of those whom nobody had to ask any more."""
+    asked = {one.evaluator for one in found}
+    return tuple(one.name for one in evaluators if one.name not in asked)
+
+
 def _rounds(evaluators: Sequence[E]) -> Iterator[list[E]]:
     """Who is asked at the same time: each local one alone, since they share one machine."""
     remote = [one for one in evaluators if getattr(one, "remote", False)]

@@ -45,6 +45,15 @@ class MaskedPicture(_Record):
         return [(one.left, one.top, one.right, one.bottom) for one in found]
 
 
+class Masked(_Record):
+    """The pictures as the chat model was shown them once more, and what it answered to them."""
+
+    pictures: tuple[MaskedPicture, ...]
+    """Those of which something was covered."""
+    response: CombinedEvaluation | None = None
+    """Of the answer; None where there was none, or not yet."""
+
+
 def pictures_to_mask(images: Sequence[CombinedEvaluation]) -> list[MaskedPicture]:
     """All pictures that are not safe, each with what is to be covered of it.
 

@@ -34,11 +34,15 @@ def report(writer: StreamWriter, node: str, update: Mapping[str, Any], policy: G
     """Writes a ``custom`` event for those who stream them: ``{"eta_guard": node, ...}``.
 
     Beside what the node found, a sentence of the search says of how many at most it is: every
-    sentence to come takes a token of the budget at least.
+    sentence to come takes a token of the budget at least. Where the policy records rejected texts,
+    it says what its candidates are, too.
     """
     found = findings(update)
     if "sentence" in found:
         spent = sum(map(len, update["accepted"]))
         more = 0 if update.get("repaired") or update.get("halt") else policy.max_tokens - spent
         found["at_most"] = found["sentence"] + max(more, 0)
+        session = update.get("session")
+        if policy.record_rejected and session is not None:
+            found["texts"] = list(session.proposed[-1])
     writer({"eta_guard": node, **found})

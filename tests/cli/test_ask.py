@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 from eta_guard import EngineError, Finding, GuardPolicy, Region, Verdict
 from eta_guard.cli.words import what_happened
-from eta_guard.state import Decision
+from eta_guard.decisions import Decision
 from tests.cli.conftest import Models, Run
 from tests.fakes import DRAFT, FakeImages, FakeResponses, candidate, scoring
 

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from eta_guard.counts import counting
+from eta_guard.decisions import Decision
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.guard import EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
@@ -24,7 +25,7 @@ from eta_guard.policy import GuardPolicy
 from eta_guard.pretrained import Parts, panel_of
 from eta_guard.protocols import Engine, ResponseEvaluator
 from eta_guard.request.conversation import Conversation, read_conversation
-from eta_guard.state import Decision, Verdict
+from eta_guard.state import Verdict
 from eta_guard.steps import drive
 
 

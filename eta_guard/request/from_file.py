@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eta_guard.errors import ImageInputError, InputError
 
@@ -27,23 +28,42 @@ def read_request(image: Path, question: str) -> tuple[HumanMessage, Image]:
         ImageInputError: The file cannot be read or decoded.
         InputError: The question is empty or no text.
     """
+    message, (pixels,) = read_requests([image], question)
+    return message, pixels
+
+
+def read_requests(images: Sequence[Path], question: str) -> tuple[HumanMessage, list[Image]]:
+    """Does as ``read_request`` with any number of images.
+
+    Args:
+        images: They stand before the question, in this order.
+        question: About all of them.
+    """
+    from langchain_core.messages import HumanMessage
+
+    _check(question)
+    read = [_read_image(image) for image in images]
+    blocks: list[str | dict[Any, Any]] = [block for block, _ in read]
+    message = HumanMessage([*blocks, {"type": "text", "text": question}])
+    return message, [pixels for _, pixels in read]
+
+
+def _read_image(image: Path) -> tuple[dict[str, str], Image]:
     from langchain_core.messages import HumanMessage
 
     from eta_guard.request.conversation import read_conversation
 
-    _check(question)
     block = {
         "type": "image",
         "base64": base64.b64encode(_read(image)).decode(),
         "mime_type": mimetypes.guess_type(image.name)[0] or "image/png",
     }
-    message = HumanMessage([block, {"type": "text", "text": question}])
     try:
-        (picture,) = read_conversation([message]).pictures
+        (picture,) = read_conversation([HumanMessage([block])]).pictures
     except ImageInputError as error:
         what = error.message.removeprefix("Message 0, block 0: ")
         raise ImageInputError(f"{image}: {what}", hint=error.hint) from error
-    return message, picture.pixels
+    return block, picture.pixels
 
 
 def _check(question: str) -> None:
