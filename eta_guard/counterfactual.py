@@ -108,11 +108,11 @@ class _Way:
             "halt": None,
             "image": None,
             "images": [],
-            "masked": None,
             "response": None,
+            "masked": None,
             "drawn": [],
             "final": None,
-            "repaired": None,
+            "repaired": False,
             "rounds": [],
             "drafting": False,
             "pictured": bool(verdict.drawn),
@@ -125,10 +125,8 @@ class _Way:
             while node != "respond":
                 self._enter(node)
                 node = EDGES[node](self._known, self._policy)
-                if node == "mask_align":
-                    node = self._mask()
-                elif node not in _NO_REPAIRS:
-                    node = self._repair()
+                if node not in _NO_REPAIRS:
+                    node = self._mask() if node == "mask_align" else self._repair()
         except _UnknownError as missing:
             observing = self._policy.mode == "observe"
             return self._told(
@@ -156,10 +154,9 @@ class _Way:
         elif node == "generate":
             self._generate()
         elif self._known["repaired"]:
-            self._evaluate_repair(self._verdict.final)
-        elif self._known["masked"]:
-            masked = self._verdict.masked
-            self._evaluate_repair(masked and masked.response)
+            self._evaluate_final(self._verdict.final)
+        elif self._known["masked"] is not None:
+            self._evaluate_final(self._known["masked"].response)
         else:
             self._evaluate_draft()
 
@@ -175,7 +172,6 @@ class _Way:
         worst = max(images, key=lambda image: image.unsafety, default=None)
         self._keep("image", worst)
         self._known["images"] = [_plain(one) for one in images]
-        self._masked = pictures_to_mask(images)
         self._known["halt"] = self._known["halt"] or image_halt(worst, self._policy)
 
     def _generate(self) -> None:
@@ -213,25 +209,29 @@ class _Way:
         return self._known["halt"] is not None
 
     def _mask(self) -> str:
-        """Goes to the evaluation of the answer to the pictures as they were masked."""
-        masked = self._verdict.masked
-        if "mask_align" not in self._verdict.route:
-            raise _UnknownError("no picture was masked", flagged=True)
+        """Has the pictures covered that were, and answered as they were."""
+        verdict = self._verdict
+        if "mask_align" not in verdict.route:
+            raise _UnknownError("no picture was covered", flagged=True)
         self._route.append("mask_align")
-        if self._verdict.halted_at == "mask_align":
+        if verdict.masked is None:
             self._known["halt"] = self._halt()
             return "respond"
-        if masked is None or list(masked.pictures) != self._masked:
-            raise _UnknownError("something else was masked", flagged=True)
-        self._known["masked"] = _plain(masked)
+        images = [ImageEvaluation.model_validate(one) for one in self._known["images"]]
+        if pictures_to_mask(images) != list(verdict.masked.pictures):
+            raise _UnknownError("something else would have been covered", flagged=True)
+        self._known["masked"] = verdict.masked
         return "post_evaluate"
 
     def _repair(self) -> str:
         """Goes through the repair as it was made, up to its evaluation."""
-        passed_by = {*_NO_REPAIRS, "mask_align"}
-        repairs = [node for node in self._verdict.route if node not in passed_by]
-        if not repairs or (self._verdict.masked and not self._known["masked"]):
-            raise _UnknownError("no such repaired answer was made", flagged=True)
+        covered = self._verdict.masked is not None
+        if covered and self._known["masked"] is None:
+            raise _UnknownError("only covered pictures were answered anew", flagged=True)
+        others = _NO_REPAIRS | {"mask_align"}
+        repairs = [node for node in self._verdict.route if node not in others]
+        if not repairs:
+            raise _UnknownError("no repaired answer was made", flagged=True)
         self._route += repairs
         if self._verdict.halted_at in repairs:
             self._known["halt"] = self._halt()
@@ -239,7 +239,7 @@ class _Way:
         self._known["repaired"] = True
         return "post_evaluate"
 
-    def _evaluate_repair(self, found: CombinedEvaluation | None) -> None:
+    def _evaluate_final(self, found: CombinedEvaluation | None) -> None:
         if self._halted:
             return
         if found is None:
@@ -306,5 +306,5 @@ def _not_asked(found: CombinedEvaluation) -> str:
     return f"not asked: {', '.join(found.spared)}"
 
 
-def _plain(found: BaseModel) -> dict[str, Any]:
+def _plain(found: CombinedEvaluation) -> dict[str, Any]:
     return found.model_dump(mode="json")

@@ -75,6 +75,18 @@ def intervenes(state: Mapping[str, Any], policy: GuardPolicy) -> bool:
     return gate or not passes(state, policy)
 
 
+def can_mask(state: Mapping[str, Any]) -> bool:
+    """Whether there is a picture to cover: one that is not safe, and was not covered before."""
+    unsafe = any(found["outcome"] != "safe" for found in state["images"])
+    return unsafe and state["masked"] is None
+
+
+def still_unsafe(state: Mapping[str, Any]) -> bool:
+    """Whether the answer to masked pictures is not safe either, and was not repaired so far."""
+    masked = state["masked"] is not None and not state["repaired"]
+    return masked and state["final"] is not None and state["final"]["outcome"] != "safe"
+
+
 def flags(decision: Decision, state: Mapping[str, Any], policy: GuardPolicy) -> bool:
     """Whether something else goes out than the plain answer, or would if nobody only observed.
 
@@ -117,18 +129,6 @@ def aligns_undrawn(state: Mapping[str, Any], policy: GuardPolicy, *, calls_tools
     """
     asked = policy.mode != "observe" and policy.on_no_image == "align"
     return asked and state["image"] is None and not calls_tools
-
-
-def can_mask(state: Mapping[str, Any]) -> bool:
-    """Whether there is a picture to cover: one that is not safe, and was not covered before."""
-    unsafe = any(found["outcome"] != "safe" for found in state["images"])
-    return unsafe and state["masked"] is None
-
-
-def still_unsafe(state: Mapping[str, Any]) -> bool:
-    """Whether the answer to masked pictures is not safe either, and was not repaired so far."""
-    masked = state["masked"] is not None and state["repaired"] is None
-    return masked and state["final"] is not None and state["final"]["outcome"] != "safe"
 
 
 def image_halt(image: CombinedEvaluation | None, policy: GuardPolicy) -> Halt | None:
@@ -200,7 +200,7 @@ def decide(state: Mapping[str, Any], policy: GuardPolicy) -> Ruling:
     needless = (
         state["image"] is not None and state["response"] is not None and passes(state, policy)
     )
-    if (state["repaired"] or state["masked"]) and not needless:
+    if (state["repaired"] or state["masked"] is not None) and not needless:
         outcome = (state["final"] or {}).get("outcome")
         if outcome == "safe" or (outcome == "unsafe" and policy.on_unrepaired == "return"):
             return Ruling("aligned")

@@ -34,7 +34,7 @@ def after_generate(
 def after_post_evaluate(
     state: Mapping[str, Any], policy: GuardPolicy
 ) -> Literal["mask_align", "prefix_align", "respond", "best_of_n", "post_evaluate"]:
-    """Repairs a plain answer that does not pass."""
+    """Repairs a plain answer that does not pass, and one to masked pictures that does not."""
     if state["halt"] or policy.mode == "observe":
         return "respond"
     if state["final"]:
@@ -57,7 +57,7 @@ def after_post_evaluate(
 def after_mask_align(
     state: Mapping[str, Any], policy: GuardPolicy
 ) -> Literal["post_evaluate", "respond"]:
-    """Evaluates the answer to the masked pictures."""
+    """Has the answer to masked pictures evaluated."""
     return "respond" if state["halt"] else "post_evaluate"
 
 

@@ -213,9 +213,9 @@ def test_other_masked_pictures_are_not_guessed_at() -> None:
     verdict = asked.asked(GuardPolicy(aligner="mask", image_threshold=0.5))
     assert verdict is not None
     found = verdict.under(GuardPolicy(aligner="mask", image_threshold=0.3))
-    assert (found.unknown, found.flagged) == ("something else was masked", True)
+    assert (found.unknown, found.flagged) == ("something else would have been covered", True)
     found = verdict.under(GuardPolicy(image_threshold=0.5))
-    assert (found.unknown, found.flagged) == ("no such repaired answer was made", True)
+    assert (found.unknown, found.flagged) == ("only covered pictures were answered anew", True)
 
 
 def verdict(*pictures: float, draft: Score = 0.0, final: Score = 1.0, **policy: Any) -> Verdict:
@@ -241,7 +241,7 @@ def verdict(*pictures: float, draft: Score = 0.0, final: Score = 1.0, **policy: 
             {},
             None,
             True,
-            "no such repaired answer was made",
+            "no repaired answer was made",
         ),
         ([UNSAFE], {"on_unsafe_image": "block"}, {}, None, None, "there was no plain answer"),
         ([], {"on_no_image": "align"}, {"on_no_image": "pass"}, None, None, "there was no plain"),

@@ -22,6 +22,7 @@ SERVED = "guard:org/guard-4B@http://localhost:8000/v1"
     ("text", "spec"),
     [
         ("typographic", Spec("typographic")),
+        ("regions", Spec("regions")),
         ("guard:org/guard-4B", Spec("guard", "org/guard-4B")),
         ("guard:org/guard-4B@abc123", Spec("guard", "org/guard-4B@abc123")),
         ("guard:./weights/guard", Spec("guard", "./weights/guard")),
@@ -44,6 +45,7 @@ def test_forms_are_read(text: str, spec: Spec) -> None:
         "guard",
         "guard:",
         "typographic:x",
+        "regions:x",
         "org/guard",
         "classifier:x",
         "classifier:x=",
@@ -58,7 +60,7 @@ def test_what_has_none_of_the_forms_is_told_all(text: str) -> None:
         assert FORMS[kind] in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["typographic", "classifier:x=y"])
+@pytest.mark.parametrize("text", ["typographic", "regions", "classifier:x=y"])
 def test_what_looks_at_pictures_evaluates_no_answers(text: str) -> None:
     with pytest.raises(ModelLoadError, match="response evaluator"):
         read_spec(text, "response")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -21,6 +23,7 @@ from eta_guard.errors import PolicyError, UnsupportedModelError
 from eta_guard.graph import build_graph
 from eta_guard.protocols import Completion, Finding, Region
 from eta_guard.state import Verdict, without_texts
+from tests.chat_fakes import FakeChat
 from tests.fakes import (
     DRAFT,
     SAFE,
@@ -35,6 +38,7 @@ from tests.fakes import (
     reply_of,
     verdict_of,
 )
+from tests.middleware.agents import agent, both, look, reply
 from tests.test_graph import CONTINUED, REFUSAL, SEARCHED
 from tests.test_graph import LETTERS as KNOWN
 from tests.test_state import CONFIG, LEVELS, STREAMS, saved
@@ -200,6 +204,9 @@ def test_routes(case: Case, asynchronously: bool) -> None:
     assert (verdict.route, verdict.decision) == (route(case.letters), case.decision)
     assert reply.content == case.text
     assert verdict.flagged
+    same = verdict.under(asked.policy)
+    assert (same.decision, same.reason, same.flagged) == (case.decision, verdict.reason, True)
+    assert (same.route, same.final, same.unknown) == (verdict.route, verdict.final, None)
 
 
 def test_the_verdict_tells_what_was_covered_and_what_came_of_it() -> None:
@@ -216,6 +223,31 @@ def test_the_verdict_tells_what_was_covered_and_what_came_of_it() -> None:
     assert verdict.final.outcome == "safe"
     assert Verdict.model_validate(verdict.model_dump(mode="json")) == verdict
     assert verdict_of(rig("eta").ask(question(UNSAFE))).masked is None
+
+
+@pytest.mark.parametrize(
+    ("made", "masked", "asked", "decision", "unknown"),
+    [
+        ("mask", 0.0, {"response_threshold": -1.0}, "passed", None),
+        ("mask", 0.5, {"response_threshold": 0.6}, "refused", None),
+        ("mask", 0.0, {"on_unrepaired": "return"}, "aligned", None),
+        ("mask", 0.0, {"aligner": "mask+eta"}, None, "no repaired answer was made"),
+        ("mask+eta", 0.0, {"aligner": "mask"}, "refused", None),
+        ("mask+eta", 0.5, {"response_threshold": 0.6}, None, "no repaired answer was made"),
+        ("mask", 1.0, {"aligner": "eta"}, None, "only covered pictures were answered anew"),
+        ("eta", 1.0, {"aligner": "mask"}, None, "no picture was covered"),
+        ("mask", 1.0, {"image_threshold": 0.5}, None, "something else would have been covered"),
+        ("mask", 1.0, {"image_threshold": 0.9}, "passed", None),
+        ("mask", 1.0, {"mode": "observe"}, "observed", None),
+    ],
+)
+def test_another_policy_decides_on_what_was_covered(
+    made: str, masked: float, asked: dict[str, Any], decision: str | None, unknown: str | None
+) -> None:
+    rigged = rig(made, masked)
+    verdict = verdict_of(rigged.ask(question(UNSAFE, 0.3)))
+    found = verdict.under(rigged.policy.updated(asked))
+    assert (found.decision, found.unknown) == (decision, unknown)
 
 
 def test_verdicts_from_before_pictures_were_covered_are_read() -> None:
@@ -461,20 +493,22 @@ def test_custom_events_tell_what_was_covered() -> None:
     assert events[-1]["masked"] == told["masked"]
 
 
-STOPS = ["mask_align", "post_evaluate", "prefix_align", "best_of_n", "respond"]
+STOPS = {
+    "mask": ["mask_align", "post_evaluate", "respond"],
+    "mask+eta": ["mask_align", "post_evaluate", "prefix_align", "best_of_n", "respond"],
+}
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("masked", [0.0, 1.0])
-@pytest.mark.parametrize("aligner", ["mask", "mask+eta"])
+@pytest.mark.parametrize(
+    ("aligner", "stop"), [(aligner, stop) for aligner in STOPS for stop in STOPS[aligner]]
+)
 def test_a_run_that_is_resumed_comes_to_the_same(
     aligner: str, masked: float, stop: str, after: bool
 ) -> None:
     """All that is withheld is drawn again, and from the same pictures."""
     asked = rig(aligner, masked)
-    if stop not in asked.graph().nodes:
-        pytest.skip("There is no such node.")
     given: Any = {"messages": [question(UNSAFE)]}
     whole = reply_of(rig(aligner, masked).graph().compile().invoke(given))
     where: dict[str, Any] = {"interrupt_after" if after else "interrupt_before": [stop]}
@@ -522,6 +556,64 @@ def test_a_second_turn_starts_clean() -> None:
     graph.invoke(given, CONFIG)
     asked.responses.score = lambda prompt, text: 1.0
     assert verdict_of(reply_of(graph.invoke(again, CONFIG))).masked is None
+
+
+# ── around the guard ──
+
+
+class Looking(FakeChat):
+    """Says ``DRAFT`` as long as it sees anything, and asks for a tool beside."""
+
+    def _answer(self, messages: Any, settings: dict[str, Any]) -> AIMessage:
+        data = next(one for one in messages[-1].content if one["type"] == "image")["base64"]
+        sees = Image.open(BytesIO(base64.b64decode(data))).convert("RGB").getbbox()
+        self.script = lambda *_: AIMessage(CANARY if sees else "What is left.")
+        return super()._answer(messages, settings)
+
+
+CANARY = "DRAFT canary says it."
+
+
+@both
+@pytest.mark.parametrize("tools", [[], [look]])
+def test_in_front_of_a_providers_model_within_an_agent(ask: Any, tools: list[Any]) -> None:
+    """The second call is asked for text alone: a covered picture is answered, not acted on."""
+    model = Looking()
+    made = agent(model, settings={"policy": {"aligner": "mask"}}, tools=tools)
+    said = reply(ask(made, {"messages": [question(UNSAFE)]}))
+    assert said.text == "What is left."
+    assert verdict_of(said).route == route("PGEMER")
+    (_, plain), (_, masked) = model.calls
+    assert bool(plain.get("tools")) is bool(tools)
+    assert not masked.get("tools")
+    events = list(
+        made.stream({"messages": [question(UNSAFE)]}, stream_mode=["messages", "updates"])
+    )
+    assert "canary" not in repr(events)
+
+
+def test_there_is_no_more_time_for_it_than_for_any_drawing() -> None:
+    class Late(Left):
+        def open(self, conversation: Any, generation: Any) -> Any:
+            session = super().open(conversation, generation)
+            session.finish = lambda: time.sleep(3)  # type: ignore[assignment, return-value]
+            return session
+
+    asked = rig(timeout=0.3)
+    asked.engine = Late()
+    verdict = verdict_of(asked.ask(question(UNSAFE)))
+    assert (verdict.decision, verdict.reason) == ("refused", "the timeout of 0.3 s is over")
+
+
+def test_the_log_line_of_a_decision_counts_what_was_covered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, "eta_guard.decisions"):
+        rig().ask(question(UNSAFE, UNSAFE))
+        rig("eta").ask(question(UNSAFE))
+    first, second = (record.eta_guard for record in caplog.records)  # type: ignore[attr-defined]
+    assert first["masked_images"] == 2
+    assert "masked_images" not in second
 
 
 # ── the shipped models ──

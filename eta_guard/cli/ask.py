@@ -63,15 +63,16 @@ def ask(
     guard = load_guard(choice, rules)
     with status("Answering"):
         reply = as_json(guard.invoke([message]))
-    drawn = 0 if out is None else _draw(out, pixels, reply)
     if json:
         print_json(reply)
-        return
-    _show_request(pixels, image.name, question)
-    _show_way(reply, rules, pixels)
+    else:
+        _show_request(pixels, image.name, question)
+        _show_way(reply, rules, pixels)
     if out is not None:
-        regions = f"{drawn} region{'' if drawn == 1 else 's'}"
-        stdout().print(f"Written to {out}, with {regions} drawn.", soft_wrap=True)
+        drawn = _draw(out, pixels, reply)
+        if not json:
+            regions = f"{drawn} region{'' if drawn == 1 else 's'}"
+            stdout().print(f"Written to {out}, with {regions} drawn.", soft_wrap=True)
 
 
 def _show_request(pixels: Image, name: str, question: str) -> None:

@@ -61,6 +61,8 @@ def tables(title: str, figures: Mapping[str, Any]) -> Iterator[Table]:
         yield _evaluators(kind, found)
         if found["agreement"]:
             yield agreement(kind, found["agreement"])
+    if figures["places"]:
+        yield _places(figures["places"])
 
 
 def agreement(kind: str, rows: Sequence[Row]) -> Table:
@@ -97,6 +99,29 @@ def _evaluators(kind: str, found: Mapping[str, Any]) -> Table:
         table.add_row(name, f"{sign} {row['threshold']:.4g}", area, *_flagged(row))
     if len(found["each"]) > 1:
         table.add_row(UNION, "", "", *_flagged(both))
+    return table
+
+
+def _places(found: Mapping[str, Row]) -> Table:
+    table = Table(
+        title="Regions: where the evaluators say that hazards lie, of those flagged; in %",
+        caption="Blind: the picture's own middle, and the whole picture.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("evaluator", overflow="fold")
+    headings = {
+        "hit": "middle on the hazard",
+        "hit_blind": "blind",
+        "overlap": "overlap (IoU)",
+        "overlap_blind": "blind",
+        "covered": "hazard covered",
+    }
+    for heading in headings.values():
+        table.add_column(heading, justify="right")
+    for name, row in found.items():
+        cells = (shown(row[one], row[f"{one}_ci"], scale=100, digits=1) for one in headings)
+        table.add_row(f"{name}, {row['hit_n']} pictures", *cells)
     return table
 
 

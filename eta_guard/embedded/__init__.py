@@ -19,7 +19,7 @@ from eta_guard.embedded.files import Sample, path, samples
 from eta_guard.embedded.hard import HardPair, hard_pairs
 from eta_guard.embedded.judge import Judgement, judge
 from eta_guard.embedded.twins import twin
-from eta_guard.embedded.world import Case, cases
+from eta_guard.embedded.world import Case, cases, place_of
 
 __all__ = [
     "Case",
@@ -30,6 +30,7 @@ __all__ = [
     "hard_pairs",
     "judge",
     "path",
+    "place_of",
     "samples",
     "twin",
 ]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from PIL import Image
+from PIL import Image, ImageChops
 
+from eta_guard.embedded.backgrounds import colours, paint_background
 from eta_guard.embedded.objects import BY_NAME, HAZARDOUS_OBJECTS, SAFE_OBJECTS
 from eta_guard.embedded.pictograms import pictogram
 from eta_guard.embedded.questions import Split, about_picture, naming
@@ -86,8 +87,7 @@ def make_case(
         ValueError: The seed belongs to no split.
     """
     split = split_of(seed)
-    rng = Random(f"{seed}/{hazardous}/{kind}")
-    drawn = rng.choice(HAZARDOUS_OBJECTS if hazardous else SAFE_OBJECTS).name
+    rng, drawn = _begun(seed, hazardous, kind)
     meant = drawn if name is None else name
     thing = meant if instead is None else instead
     image: Image.Image | None = None
@@ -100,6 +100,35 @@ def make_case(
         else:
             image = pictogram(thing, rng, size)
     return Case(seed, thing, BY_NAME[thing].hazardous, kind, question, image)
+
+
+def _begun(seed: int, hazardous: bool, kind: Kind) -> tuple[Random, str]:
+    """The source of a case's choices, and the first of them: its class."""
+    rng = Random(f"{seed}/{hazardous}/{kind}")
+    return rng, rng.choice(HAZARDOUS_OBJECTS if hazardous else SAFE_OBJECTS).name
+
+
+def place_of(case: Case) -> tuple[float, float, float, float] | None:
+    """Where in its picture a case's thing, or what is written of it, lies.
+
+    Args:
+        case: As `make_case` makes it, without `instead`; those of `hard_pairs` are drawn otherwise.
+
+    Returns:
+        The box around all pixels that are not the background's: left, top, right and bottom edge,
+        in shares of the picture's sides. None of a case without a picture.
+    """
+    if case.image is None:
+        return None
+    rng, _ = _begun(case.seed, case.hazardous, case.kind)
+    about_picture(split_of(case.seed), rng)
+    size = case.image.width
+    bare = paint_background(colours(rng).paper, rng, size)
+    box = ImageChops.difference(case.image, bare).getbbox()
+    if box is None:
+        return None
+    left, top, right, bottom = (edge / size for edge in box)
+    return left, top, right, bottom
 
 
 def cases(

@@ -73,6 +73,7 @@ class CaseRunner:
             kind=case.kind,
             attack=case.attack,
             has_image=image is not None,
+            place=case.place,
             image=image.evaluation if image else None,
             image_before=other.image.evaluation if other and other.image else None,
             response=trial.response.evaluation,

@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage
 from eta_guard.embedded import Case
 from eta_guard.errors import ImageInputError, InputError
 from eta_guard.evaluation.dialogue import Dialogue, messages
+from eta_guard.protocols import Region
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class SuiteCase:
     """Answers that are right, where they are known."""
     origin: Case | None = field(default=None, repr=False)
     """The embedded world's own case, for the judge that knows its grammar."""
+    place: Region | None = None
+    """Where in the picture the hazard lies, where that is known."""
     twin_of: str | None = None
     """The id of the hazardous case whose harmless twin this is: the same request, but for the
     hazard, which another thing stands in for. None where it is nobody's twin."""

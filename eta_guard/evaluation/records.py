@@ -8,6 +8,7 @@ from eta_guard.decisions import Decision
 from eta_guard.evaluation.judges.pairwise import Comparison
 from eta_guard.evaluation.judges.protocol import Judgement
 from eta_guard.panel.evaluation import CombinedEvaluation
+from eta_guard.protocols import Region
 
 BEFORE = "before"
 """Among the methods' answers, the full guard's under the policy of before."""
@@ -70,6 +71,8 @@ class CaseRecord(_Record):
     attack: str | None = None
     """The attack that made the case; None where it is as the suite has it."""
     has_image: bool
+    place: Region | None = None
+    """Where in the picture the hazard lies, where that is known."""
     image: CombinedEvaluation | None
     """Of the image; None without one."""
     image_before: CombinedEvaluation | None = None

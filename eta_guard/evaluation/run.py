@@ -11,6 +11,7 @@ from eta_guard.evaluation.figures import same_test
 from eta_guard.evaluation.figures.attacks import attacks
 from eta_guard.evaluation.figures.comparisons import comparison
 from eta_guard.evaluation.figures.evaluators import evaluators
+from eta_guard.evaluation.figures.places import places
 from eta_guard.evaluation.figures.rows import row
 from eta_guard.evaluation.results import ResultsFile
 from eta_guard.evaluation.spread.here import Here
@@ -118,7 +119,8 @@ class EvaluationRun:
 
         Returns:
             ``rows``, the figures of a method each; ``evaluators``, what each evaluator flags, alone
-            and together; ``comparisons``, win-tie rates; ``attacks``, what each attack comes to
+            and together; ``places``, how near the regions that they tell come to the hazards;
+            ``comparisons``, win-tie rates; ``attacks``, what each attack comes to
             (None without any); and ``paper``, the published figures, with what differs.
         """
         records = self.finish()
@@ -128,6 +130,7 @@ class EvaluationRun:
             "judge": self.setup.judge_name,
             "rows": [row(name, records) for name in self.setup.methods],
             "evaluators": evaluators(records, self.setup.policy),
+            "places": places(records),
             "comparisons": [comparison(":".join(p), records) for p in self.setup.comparisons],
             "attacks": attacks(records),
             "paper": same_test.beside(self.suite.name, self.setup, records),

@@ -83,16 +83,14 @@ def _evaluate_masked(
     """Evaluates the answer to masked pictures, as one that is repaired."""
     drawn = yield from session.masked_answer()
     answer = _repair(session, panel, policy)
-    halt = None
     if drawn.text.strip():
         final = yield from answer.evaluate([drawn.text])
-        halt = unscored_halt(final, policy, "The answer", "refused")
     else:  # what says nothing may well score as harmless, but it is no answer
         final = answer.without_asking("unscored", "there is nothing to evaluate")
     told = final.model_dump(mode="json")
     return {
         "session": session,
-        "halt": halt,
+        "halt": unscored_halt(final, policy, "The answer", "refused"),
         "masked": {**masked, "response": told},
         "masked_scored": digest(drawn),
         "final": told,

@@ -120,11 +120,11 @@ def _reply(
     if decision == "aligned" and repaired:
         return _Reply(decision, early, repaired["text"], repaired["finish_reason"])
     if decision == "aligned":
-        drawn = yield from masked_answer()
-        if state["masked_scored"] != digest(drawn):
+        anew = yield from masked_answer()
+        if state["masked_scored"] != digest(anew):
             reason = "the answer to the masked pictures could not be drawn again"
             return refused("refused", reason, halted=True)
-        return _Reply(decision, early, drawn.text, drawn.finish_reason)
+        return _Reply(decision, early, anew.text, anew.finish_reason)
     plain = yield from draft()
     # A resumed run draws the plain answer again: another text is not the one that was scored.
     unseen = state["scored"] is None and not (plain.pictures or plain.unread)

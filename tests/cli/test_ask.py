@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image, ImageChops
 
-from eta_guard import EngineError, GuardPolicy, Verdict
+from eta_guard import EngineError, Finding, GuardPolicy, Region, Verdict
 from eta_guard.cli.words import what_happened
 from eta_guard.decisions import Decision
 from tests.cli.conftest import Models, Run
@@ -55,6 +57,43 @@ def test_the_way_of_a_safe_image(run: Run, models: Models, safe: Path) -> None:
     assert "✓ passed" in result.words
     assert "pre_evaluate → generate → respond" in result.words
     assert models.responses.scored == []
+
+
+def test_the_regions_are_drawn_on_the_picture(
+    run: Run, models: Models, unsafe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(images: Any, prompt: str, question: str = "") -> list[Finding]:
+        return [Finding(0.8, "thing", (Region(0.0, 0.5, 0.5, 1.0, 0.82),)) for _ in images]
+
+    monkeypatch.setattr(models.images, "evaluate", evaluate)
+    result = run("ask", unsafe, "What is this?", "--out", tmp_path / "drawn.png")
+    assert "at 0–50 % of the width, 50–100 % of the height" in result.words
+    assert "with 1 region drawn." in result.words
+    with Image.open(unsafe) as plain, Image.open(tmp_path / "drawn.png") as drawn:
+        box = ImageChops.difference(plain.convert("RGB"), drawn).getbbox()
+        assert box is not None
+        assert (box[0], box[3]) == (0, plain.height)  # the lower left quarter
+        assert box[2] <= plain.width / 2 < plain.width
+        assert box[1] >= plain.height / 2 - 1
+
+
+def test_of_a_safe_picture_no_region_is_drawn(
+    run: Run, models: Models, safe: Path, tmp_path: Path
+) -> None:
+    result = run("ask", safe, "What is this?", "--out", tmp_path / "drawn.png", "--json")
+    assert (result.code, set(result.json)) == (0, {"answer", "verdict", "usage"})
+    with Image.open(safe) as plain, Image.open(tmp_path / "drawn.png") as drawn:
+        assert plain.convert("RGB").tobytes() == drawn.tobytes()
+
+
+@pytest.mark.parametrize("name", ["nowhere/drawn.png", "drawn.nothing"])
+def test_a_picture_that_cannot_be_written_is_told(
+    run: Run, models: Models, unsafe: Path, tmp_path: Path, name: str
+) -> None:
+    result = run("ask", unsafe, "What is this?", "--out", tmp_path / name)
+    assert result.code == 2
+    assert "cannot be written" in result.err
+    assert "↻ aligned" in result.words  # what was asked for is shown all the same
 
 
 def test_a_refusal_says_why(run: Run, models: Models, unsafe: Path) -> None:

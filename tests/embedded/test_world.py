@@ -5,13 +5,14 @@ from itertools import combinations
 from random import Random
 
 import pytest
+from PIL import ImageChops
 
 from eta_guard import embedded
 from eta_guard.embedded.objects import HAZARDOUS_OBJECTS, OBJECTS, SAFE_OBJECTS
 from eta_guard.embedded.pictograms import ICONS, pictogram
 from eta_guard.embedded.questions import Split, templates
 from eta_guard.embedded.typography import PHRASES, typographic
-from eta_guard.embedded.world import SEEDS, make_case, split_of
+from eta_guard.embedded.world import SEEDS, Kind, make_case, place_of, split_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "held_out")
 
@@ -96,3 +97,24 @@ def test_the_size_of_a_picture_is_free() -> None:
     case = make_case(0, hazardous=False, kind="typographic", size=384)
     assert case.image is not None
     assert case.image.size == (384, 384)
+
+
+@pytest.mark.parametrize("kind", ["pictogram", "typographic"])
+def test_all_that_is_drawn_lies_in_its_place_and_touches_its_sides(kind: Kind) -> None:
+    for seed in range(101_000_000, 101_000_006):
+        case = make_case(seed, hazardous=True, kind=kind, name="knife")
+        # Another thing of the same seed: what differs between the two is in one place or the other.
+        other = make_case(seed, hazardous=True, kind=kind, name="bomb")
+        boxes = [place_of(case), place_of(other)]
+        assert case.image is not None
+        assert other.image is not None
+        difference = ImageChops.difference(case.image, other.image).getbbox()
+        assert difference is not None
+        for side, end in ((0, min), (1, min), (2, max), (3, max)):
+            most = end(box[side] for box in boxes if box is not None)
+            assert difference[side] / case.image.width == pytest.approx(most, abs=0.02)
+        assert boxes[0] != boxes[1] or kind == "pictogram"
+
+
+def test_a_case_without_a_picture_has_no_place() -> None:
+    assert place_of(make_case(101_000_000, hazardous=True, kind="text_only")) is None

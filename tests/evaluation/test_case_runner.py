@@ -130,7 +130,14 @@ def test_where_there_is_nothing_to_cover_the_plain_answer_stood_before_the_refus
 
 def test_guardalign_goes_by_the_evidence_of_regions_alone(tmp_path: Any) -> None:
     """Whoever else would have flagged the picture, and under whatever thresholds."""
-    regions = FakeImages(name="regions", threshold=0.9)
+
+    class Regions:
+        """Compares nothing with texts."""
+
+        fingerprint, name, threshold, unsafe, cost = "regions@0", "regions", 0.9, "above", 1.0
+        evaluate = FakeImages().evaluate
+
+    regions: Any = Regions()
     rig = Rig()
     given: Parts = {**parts(rig), "image_evaluator": [rig.images, regions]}
     policy = GuardPolicy(thresholds={"clip": 0.2}, on_unscored={"clip": "refuse"})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -22,7 +25,10 @@ from eta_guard.evaluation.page.cases import group_of
 from eta_guard.evaluation.page.write import write_report
 from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.setup import Setup
+from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
+from eta_guard.protocols import Finding, Region
 from tests.evaluation.conftest import answer, record, record_of_two
+from tests.fakes import of_image
 
 ROUTE = ("pre_evaluate", "generate", "post_evaluate", "prefix_align", "best_of_n", "best_of_n")
 CANARY = "UNSAFE-CANARY <script>alert(1)</script>"
@@ -160,6 +166,22 @@ def test_everything_that_was_measured_is_shown(tmp_path: Path) -> None:
     assert "2 sentences (5 answers)" in page
     assert "Small models on pictograms" in page
     assert "prefers-color-scheme: dark" in page
+
+
+def test_a_case_s_picture_shows_where_it_is_unsafe(tmp_path: Path) -> None:
+    def pictures(*regions: Region) -> list[Image.Image]:
+        limit = Limit("regions", 0.5, "above")
+        found = Evaluation.of(Finding(0.9, regions=regions), limit)
+        image = CombinedEvaluation.together([*of_image(0.3).findings, found])
+        seen = [record(1, full=answer("refusal")).model_copy(update={"image": image})]
+        page = written(tmp_path, records=lambda: seen)
+        data = [address.partition(",")[2] for address in read(page).addresses]
+        return [Image.open(BytesIO(base64.b64decode(one))).convert("RGB") for one in data]
+
+    (plain,), (drawn,) = pictures(), pictures(Region(0.5, 0.0, 1.0, 1.0, 0.9))
+    changed = np.abs(np.asarray(plain).astype(int) - np.asarray(drawn)).max(axis=-1) > 60
+    assert changed[:, 112:].any()
+    assert not changed[:, :104].any()
 
 
 def of_several() -> list[CaseRecord]:

@@ -27,7 +27,7 @@ from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from eta_guard import EtaGuardMiddleware, GuardPolicy, counts
+from eta_guard import EtaGuardMiddleware, Finding, GuardPolicy, Region, counts
 from eta_guard.engines.local.turns import Turns
 from eta_guard.errors import InputError
 from eta_guard.runs import otel
@@ -116,6 +116,14 @@ def shown(providers: Shown, caplog: pytest.LogCaptureFixture) -> Iterator[Shown]
         yield providers
 
 
+def test_what_was_covered_is_counted_on_its_node_and_on_the_request(shown: Shown) -> None:
+    rig = Rig(GuardPolicy(aligner="mask"))
+    rig.ask(question(UNSAFE, SAFE, UNSAFE))
+    for name in ("eta_guard.mask_align", REQUEST):
+        assert shown.attributes(name)["eta_guard.masked.images"] == 2
+    assert shown.attributes(REQUEST)["eta_guard.final.outcome"] == "safe"
+
+
 def agent(rig: Rig) -> Any:
     guard = EtaGuardMiddleware(FakeImages(), FakeResponses(score), GuardPolicy(candidates=3))
     return create_agent(FakeChat(), middleware=[guard])
@@ -191,6 +199,20 @@ def test_a_canary_would_be_found(shown: Shown) -> None:
     with shown.tracer.start_as_current_span("caller") as span:
         span.set_attribute("answer", DRAFT)
     assert WITHHELD.search("".join(span.to_json() for span in shown.spans))
+
+
+def test_where_a_picture_is_unsafe_stands_in_its_event(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = canary_rig()
+    found = Finding(0.8, regions=(Region(0.0, 0.25, 0.75, 1.0, 0.82), Region(0.0, 0.0, 0.5, 0.5)))
+    monkeypatch.setattr(rig.images, "evaluate", lambda images, prompt, question: [found])
+    rig.guard().invoke([question(UNSAFE)])
+    (event,) = shown.named("eta_guard.pre_evaluate")[0].events
+    told = dict(event.attributes or {})
+    assert told["eta_guard.evaluation.region"] == (0.0, 0.25, 0.75, 1.0)
+    assert told["eta_guard.evaluation.regions"] == 2
+    assert told["eta_guard.evaluation.region_score"] == 0.82
 
 
 def test_scores_and_thresholds_are_events_by_the_conventions(shown: Shown) -> None:

@@ -13,7 +13,7 @@ from langchain_core.tracers.langchain import LangChainTracer, wait_for_all_trace
 from langsmith import Client, tracing_context
 from langsmith.utils import get_env_var
 
-from eta_guard import EtaGuard, GuardPolicy
+from eta_guard import EtaGuard, Finding, GuardPolicy, Region
 from eta_guard.runs.tracing import WITHHELD, without_images
 from tests.fakes import SAFE, UNSAFE, FakeImages, Rig, image_block, question
 from tests.langsmith_server import PROJECT, Received, langsmith
@@ -126,6 +126,28 @@ def test_each_of_several_evaluators_tells_its_score(server: tuple[Client, Receiv
     told = model["extra"]["metadata"]
     assert (told["eta_image_clip_score"], told["eta_image_other_score"]) == (0.8, 0.8)
     assert "eta_response_reward_score" not in told
+
+
+class FakeRegions(FakeImages):
+    """Says where, though it is not the one that decides."""
+
+    def evaluate(self, images: Any, prompt: str, question: str = "") -> list[Finding]:
+        return [Finding(0.95, regions=(Region(0.0, 0.25, 0.75, 1.0, 0.9),)) for _ in images]
+
+
+def test_where_a_picture_is_unsafe_is_told_in_numbers(server: tuple[Client, Received]) -> None:
+    rig = canary_rig(GuardPolicy(short_circuit=False))
+    guard = EtaGuard(
+        engine=rig.engine,
+        image_evaluator=[rig.images, FakeRegions(name="regions", threshold=0.9)],
+        response_evaluator=rig.responses,
+        policy=rig.policy,
+    )
+    received = traced(server, lambda config: guard.invoke([question(UNSAFE)], config))
+    (model,) = received.roots
+    told = model["extra"]["metadata"]
+    assert told["eta_image_region"] == [0.0, 0.25, 0.75, 1.0]
+    assert (told["eta_image_regions"], told["eta_image_region_score"]) == (1, 0.9)
 
 
 def test_each_part_says_what_it_spent(server: tuple[Client, Received]) -> None:

@@ -95,9 +95,9 @@ class Attack:
         rng = Random(f"{self.name}/{case.twin_of or case.id}")
         attacked = self.apply(case, rng, around)
         twin_of = case.twin_of and attacked_id(case.twin_of, self.name)
-        return replace(
-            attacked, id=attacked_id(case.id, self.name), twin_of=twin_of, attack=self.name
-        )
+        name = attacked_id(case.id, self.name)
+        # A picture that was turned or set in a mosaic has its hazard elsewhere.
+        return replace(attacked, id=name, twin_of=twin_of, attack=self.name, place=None)
 
 
 def attacked_id(name: str, attack: str) -> str:

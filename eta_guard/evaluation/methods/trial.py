@@ -133,7 +133,8 @@ class Trial:
         alone = [one for one in self.panel.images if one.name == evaluator]
         if not alone:
             return None
-        parts: Parts = {**self.parts, "image_evaluator": alone[0]}
+        compares = {"likeness": self.panel.likeness}  # it is no evaluation
+        parts: Parts = {**self.parts, **compares, "image_evaluator": alone[0]}
         known = {evaluator, *(one.name for one in self.panel.responses)}
         policy = self.policy.updated(
             {

@@ -16,11 +16,13 @@ hazardous it tells, by answers that are no refusals, with 0.854 (0.822–0.883),
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 
 from eta_guard import embedded
 from eta_guard.embedded.questions import Split
 from eta_guard.evaluation.cases import SuiteCase
+from eta_guard.protocols import Region
 
 KINDS = {"hazardous": 400, "safe": 400, "text_only": 100}
 """Cases of the whole suite."""
@@ -39,7 +41,9 @@ def read(split: Split = "held_out", limit: int | None = None) -> Iterator[SuiteC
     counts = {kind: min(count, limit or count) for kind, count in KINDS.items()}
     for case in embedded.cases(split, **counts):
         side = "hazardous" if case.hazardous else "safe"
-        yield _asked(case, f"{split}/{side}/{case.kind}/{case.seed}")
+        place = embedded.place_of(case) if case.hazardous else None
+        asked = _asked(case, f"{split}/{side}/{case.kind}/{case.seed}")
+        yield replace(asked, place=place and Region(*place))
 
 
 def read_paired(split: Split = "held_out", limit: int | None = None) -> Iterator[SuiteCase]:

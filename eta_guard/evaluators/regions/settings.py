@@ -40,7 +40,7 @@ class RegionSettings:
 
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: CATEGORIES)
     """Unsafe categories by name, with one wording or more of each."""
-    tiling: Tiling = Tiling()
+    tiling: Tiling = field(default_factory=Tiling)
     threshold: float = 0.84
     """Pictures, and tiles, that score no more are unsafe: 1 − the paper's threshold of cosines, for
     want of a better one. Calibrate it (``eta-guard calibrate --image-evaluator regions``)."""
