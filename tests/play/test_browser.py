@@ -233,13 +233,11 @@ def test_a_bad_file_says_what_ask_says(
 
 
 def test_an_upload_is_private_and_goes_with_its_page(
-    opened: Callable[..., Watched], browser: Any, served: Served, tmp_path: Path
+    opened: Callable[..., Watched], served: Served, tmp_path: Path
 ) -> None:
     assert stat.S_IMODE(served.folder.stat().st_mode) == 0o700
     Image.new("RGB", (40, 40), (1, 200, 3)).save(tmp_path / "mine.png")
-    watched = Watched(browser)
-    watched.page.goto(served.address)
-    watched.page.locator("#samples img").first.wait_for()
+    watched = opened()
     watched.page.set_input_files("#input input[type=file]", tmp_path / "mine.png")
     assert until(lambda: "mine.png" in served.files())
     watched.page.locator("#input img").first.wait_for()
