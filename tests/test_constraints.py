@@ -40,4 +40,4 @@ def test_a_requirement_has_a_floor_and_no_next_major(required: Requirement) -> N
 
 def test_torch_and_torchvision_are_the_pair_that_is_to_be_had_everywhere() -> None:
     assert (PINNED["torch"], PINNED["torchvision"]) == ("2.14.1", "0.29.1")
-    assert int(PINNED["pillow"].split(".")[0]) < 13  # for gradio, of the extra `play` to come
+    assert int(PINNED["pillow"].split(".")[0]) < 13  # for gradio

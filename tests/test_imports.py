@@ -28,8 +28,9 @@ BELOW: dict[str, set[str]] = {
     "local_vlm": {"leaves", "pretrained"},
     "guard": {"leaves", "graph", "checks", "pretrained"},
 }
-TOP = {"middleware", "evaluation", "bench", "cli", "__main__"}
-OUTERMOST = {"cli": TOP, "__main__": TOP}
+TOP = {"middleware", "evaluation", "bench", "play", "cli", "__main__"}
+# The page says things in the words of the command line, which opens it.
+OUTERMOST = {"cli": TOP, "__main__": TOP, "play": {"evaluation", "cli"}}
 for top in TOP:
     BELOW[top] = set(BELOW) - TOP | OUTERMOST.get(top, set())
 

@@ -70,7 +70,7 @@ def _scores(guard: EtaGuard, calibration: Path | None) -> KnownScores:
 
 
 def _models(choice: ModelChoice) -> dict[str, Any]:
-    """Arguments of ``load_parts``: those that are not its defaults."""
+    """Arguments of ``load_parts`` that are not its defaults, ``dtype`` by name."""
     named = {
         "assembly": choice.assembly if choice.assembly != "embedded" else None,
         "chat_model": choice.chat_model,
@@ -79,6 +79,7 @@ def _models(choice: ModelChoice) -> dict[str, Any]:
         "image_evaluators": list(choice.image_evaluators) or None,
         "response_evaluators": list(choice.response_evaluators) or None,
         "device": choice.device,
+        "dtype": choice.dtype.value if choice.dtype else None,
     }
     return {name: value for name, value in named.items() if value is not None}
 

@@ -9,13 +9,11 @@ from typing import Any
 import gradio as gr
 
 from eta_guard.play import render
-from eta_guard.play.histogram import histogram
+from eta_guard.play.histogram import KINDS, histogram
 from eta_guard.play.playground import Playground
 from eta_guard.play.settings import Chosen, Dial, choices, controlled
 from eta_guard.policy import GuardPolicy
 from eta_guard.view_names import VIEW_NAMES
-
-KINDS = {"image": "Pictures", "response": "Answers"}
 
 
 @dataclass
@@ -76,7 +74,6 @@ def build(playground: Playground) -> Controls:
             f"<h3>Thresholds</h3><p class='hint'>over the scores of {playground.scores.told}</p>"
         )
         for dial in dials:
-            side = "from here up" if dial.unsafe == "above" else "from here down"
             histograms.append(gr.HTML(elem_classes="drawn"))
             sliders.append(
                 gr.Slider(
@@ -84,7 +81,7 @@ def build(playground: Playground) -> Controls:
                     dial.high,
                     value=dial.value,
                     step=dial.step,
-                    label=f"{KINDS[dial.kind]}: {dial.evaluator}, unsafe {side}",
+                    label=f"Threshold of {dial.evaluator}",
                     elem_id=f"threshold-{dial.kind}-{dial.evaluator}",
                     buttons=[],
                 )
@@ -96,7 +93,7 @@ def build(playground: Playground) -> Controls:
     with gr.Group(elem_classes="panel"):
         gr.HTML("<h3>Evaluating</h3>")
         evaluators = gr.CheckboxGroup(
-            [(f"{dial.evaluator} ({KINDS[dial.kind].lower()})", dial.key) for dial in dials],
+            [(f"{dial.evaluator} ({KINDS[dial.kind]})", dial.key) for dial in dials],
             value=[dial.key for dial in dials],
             label="Evaluators",
             buttons=[],

@@ -33,17 +33,21 @@ def as_python(chosen: Chosen, models: Mapping[str, Any], *, all_on: bool) -> str
 
     Args:
         chosen: The settings.
-        models: Arguments of ``load_parts`` that load the models of the page.
+        models: Arguments of ``load_parts`` that load the models of the page, ``dtype`` by name.
         all_on: Whether every evaluator that is loaded is on.
     """
     fields = "".join(f"    {name}={_shown(value)},\n" for name, value in _set(chosen.policy))
     policy = f"policy = GuardPolicy(\n{fields})\n" if fields else "policy = GuardPolicy()\n"
-    loaded = ", ".join(f"{name}={value!r}" for name, value in models.items())
+    given = {name: repr(value) for name, value in models.items()}
+    torch = ""
+    if dtype := models.get("dtype"):
+        torch, given["dtype"] = "import torch\n", f"torch.{dtype}"
+    loaded = ", ".join(f"{name}={value}" for name, value in given.items())
     parts = _ALL_PARTS
     if not all_on:
         parts = _SOME_PARTS.format(images=chosen.images, responses=chosen.responses)
     return (
-        "from eta_guard import EtaGuard, GuardPolicy\n"
+        f"{torch}from eta_guard import EtaGuard, GuardPolicy\n"
         "from eta_guard.pretrained import load_parts\n\n"
         f"{policy}parts = load_parts({loaded})\n{parts}"
     )

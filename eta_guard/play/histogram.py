@@ -9,6 +9,7 @@ from eta_guard.play.scores import Score
 from eta_guard.play.settings import Dial
 
 BARS = 40
+KINDS = {"image": "pictures", "response": "answers"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Histogram:
     """All that is drawn."""
 
     name: str
+    kind: str
+    """What the scores are of."""
     bars: Sequence[Bar]
     limit: float
     """Where the threshold stands, in percent of the width."""
@@ -66,6 +69,7 @@ def histogram(
     kinds = [[s.value for s in scores if s.hazardous is kind] for kind in (True, False)]
     return Histogram(
         dial.evaluator,
+        KINDS[dial.kind],
         bars,
         100 * min(max((threshold - dial.low) / spread, 0.0), 1.0),
         dial.unsafe == "above",

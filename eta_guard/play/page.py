@@ -39,53 +39,61 @@ def build(playground: Playground) -> gr.Blocks:
 class _Page:
     def __init__(self, playground: Playground) -> None:
         self._playground = playground
+        gr.set_static_paths([_SAMPLES[0].path.parent])  # served as they lie, and never copied
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
             self._lay_out()
             self._connect()
 
     def _lay_out(self) -> None:
-        with gr.Sidebar(position="right", width=360, label="Settings", elem_id="settings"):
-            self._whatif = gr.HTML(elem_id="whatif")
-            self._controls = controls.build(self._playground)
-            with gr.Group(elem_classes="panel"):
-                gr.HTML("<h3>Take it along</h3>")
-                with gr.Row():
-                    self._copy_python = gr.Button("Copy as Python", size="sm")
-                    self._copy_file = gr.Button("Copy as policy file", size="sm")
-                with gr.Accordion("Show", open=False):
-                    self._python = gr.Code(language="python", label="Python", elem_id="python")
-                    self._file = gr.Code(language="yaml", label="Policy file", elem_id="policy")
-        with gr.Column(elem_id="main"):
-            with gr.Row(elem_id="head"):
-                gr.HTML(f"<h1>{TITLE}</h1><p>{_models(self._playground)}</p>")
-                self._anew = gr.Button("New conversation", size="sm", elem_id="anew")
-            self._earlier = gr.HTML(elem_id="earlier")
-            self._question = gr.HTML(elem_id="question")
-            self._way = gr.HTML(elem_id="way")
-            self._answers = gr.HTML(elem_id="answers")
-            self._input = gr.MultimodalTextbox(
-                placeholder="Drop a picture, and ask about it",
-                sources=["upload"],
-                file_count="multiple",
-                show_label=False,
-                stop_btn=True,
-                max_plain_text_length=100_000,
-                elem_id="input",
-            )
-            self._samples = gr.Gallery(
-                [(str(sample.path), sample.object) for sample in _SAMPLES],
-                columns=8,
-                allow_preview=False,
-                show_label=False,
-                interactive=False,
-                buttons=[],
-                elem_id="samples",
-            )
-            self._timer = gr.Timer(1.0)
+        with gr.Row(elem_id="head"):
+            gr.HTML(f"<h1>{TITLE}</h1><p>{_models(self._playground)}</p>")
+            self._anew = gr.Button("New conversation", size="sm", elem_id="anew")
+        with gr.Row(elem_id="body"):
+            with gr.Column(elem_id="main", scale=5, min_width=320):
+                self._lay_out_main()
+            with gr.Column(elem_id="settings", scale=2, min_width=300):
+                self._lay_out_settings()
+        self._timer = gr.Timer(1.0)
+
+    def _lay_out_main(self) -> None:
+        self._input = gr.MultimodalTextbox(
+            placeholder="Drop a picture, and ask about it",
+            sources=["upload"],
+            file_count="multiple",
+            show_label=False,
+            max_plain_text_length=100_000,
+            elem_id="input",
+        )
+        self._samples = gr.Gallery(
+            [(str(sample.path), sample.object) for sample in _SAMPLES],
+            columns=len(_SAMPLES),
+            allow_preview=False,
+            show_label=False,
+            interactive=False,
+            buttons=[],
+            elem_id="samples",
+        )
+        self._question = gr.HTML(elem_id="question")
+        self._way = gr.HTML(elem_id="way")
+        self._answers = gr.HTML(elem_id="answers")
+        self._rounds = gr.HTML(elem_id="rounds")
+        self._earlier = gr.HTML(elem_id="earlier")
+
+    def _lay_out_settings(self) -> None:
+        self._whatif = gr.HTML(elem_id="whatif")
+        self._controls = controls.build(self._playground)
+        with gr.Group(elem_classes="panel"):
+            gr.HTML("<h3>Take it along</h3>")
+            with gr.Row():
+                self._copy_python = gr.Button("Copy as Python", size="sm")
+                self._copy_file = gr.Button("Copy as policy file", size="sm")
+            with gr.Accordion("Show", open=False):
+                self._python = gr.Code(language="python", label="Python", elem_id="python")
+                self._file = gr.Code(language="yaml", label="Policy file", elem_id="policy")
 
     def _connect(self) -> None:
         inputs, settings = [self._input, *self._controls.inputs], self._controls.inputs
-        shown = [self._earlier, self._question, self._way, self._answers]
+        shown = [self._question, self._way, self._answers, self._rounds, self._earlier]
         asking = self._input.submit(
             self._ask, inputs, [self._input, *shown], concurrency_limit=None, **_QUIET
         )
@@ -125,7 +133,7 @@ class _Page:
                 yield drawn.changes(turn)
         except EtaGuardError as error:
             said = render.problem(error.message, error.hint)
-            yield [gr.skip(), gr.skip(), gr.skip(), gr.skip(), said]
+            yield [gr.skip(), gr.skip(), gr.skip(), said, gr.skip(), gr.skip()]
 
     def _settings(self, request: gr.Request, *values: Any) -> list[Any]:
         session = self._playground.sessions.of(request.session_hash)
@@ -165,7 +173,7 @@ class _Page:
 
     def _begin_anew(self, request: gr.Request) -> list[str]:
         self._playground.sessions.of(request.session_hash).begin_anew()
-        return ["", "", "", "", ""]
+        return ["", "", "", "", "", ""]
 
     def _close(self, request: gr.Request) -> None:
         self._playground.sessions.close(request.session_hash)
@@ -182,16 +190,22 @@ class _Drawn:
         """The input, emptied, and the parts of the page; those that are as they were stay."""
         first = not self._known
         drawn = [
-            render.earlier(self._turns[:-1]) if first else self._known[0],
-            render.pictures(turn) if first or len(turn.found) < 2 else self._known[1],
+            render.pictures(turn) if first or len(turn.found) < 2 else self._known[0],
             render.way(turn, self._dials),
             render.answers(turn, self._chosen.policy),
+            render.rounds(turn),
+            render.earlier(self._turns[:-1]) if first else self._known[4],
         ]
         before = self._known or [None] * len(drawn)
         self._known = drawn
-        waiting = {"text": "", "files": []} if first else gr.skip()
         parts = [new if new != old else gr.skip() for new, old in zip(drawn, before, strict=True)]
-        return [waiting, *parts]
+        return [self._input(turn, first=first), *parts]
+
+    def _input(self, turn: Turn, *, first: bool) -> Any:
+        """Emptied at once; while a question is answered it can be stopped, and not asked again."""
+        if first:
+            return gr.update(value={"text": "", "files": []}, submit_btn=False, stop_btn=True)
+        return gr.update(submit_btn=True, stop_btn=False) if turn.over else gr.skip()
 
 
 def _models(playground: Playground) -> str:

@@ -32,7 +32,7 @@ def _page(name: str, **values: Any) -> str:
 
 
 def earlier(turns: Sequence[Turn]) -> str:
-    """The turns before the last, each in a few lines."""
+    """The turns before the last, each in a few lines, the newest first."""
     told = [
         {
             "pictures": [show(image, found, SMALL) for image, found in _evaluated(turn)],
@@ -40,7 +40,7 @@ def earlier(turns: Sequence[Turn]) -> str:
             "answer": turn.reply.text if turn.reply else turn.error,
             "decision": turn.verdict.decision if turn.verdict else "",
         }
-        for turn in turns
+        for turn in reversed(turns)
     ]
     return _page("earlier", turns=told) if told else ""
 
@@ -52,8 +52,14 @@ def pictures(turn: Turn) -> str:
 
 
 def way(turn: Turn, dials: Sequence[Dial]) -> str:
-    """The nodes, and the candidates of the search."""
-    return _page("way", steps=steps_of(turn, dials), rounds=rounds_of(turn), over=turn.over)
+    """The nodes that were gone through."""
+    return _page("way", steps=steps_of(turn, dials))
+
+
+def rounds(turn: Turn) -> str:
+    """The candidates of the search; nothing where none was needed."""
+    found = rounds_of(turn)
+    return _page("rounds", rounds=found) if found else ""
 
 
 def answers(turn: Turn, policy: GuardPolicy) -> str:

@@ -47,7 +47,7 @@ def _rows(event: Mapping[str, Any]) -> Iterator[Row]:
     for place, (candidate, text) in enumerate(zip(record.candidates, texts, strict=True)):
         said = text.strip() or "(stop here)"
         utility = candidate.utility
-        share = 0.0 if utility is None else (utility - low) / ((high - low) or 1.0)
+        share = 1.0 if utility is None or low == high else (utility - low) / (high - low)
         yield Row(
             said,
             words.number(candidate.reward, digits),

@@ -64,7 +64,7 @@ class Dial:
         wide = replace(self, low=low, high=high)
         # On whole steps, so that the slider can stand on round numbers.
         low, high = math.floor(low / wide.step), math.ceil(high / wide.step)
-        return replace(self, low=low * wide.step, high=high * wide.step)
+        return replace(self, low=round(low * wide.step, 9), high=round(high * wide.step, 9))
 
     def exactly(self, chosen: float) -> float:
         """What was chosen; where the slider was not moved, to the last digit what it stood for."""

@@ -28,6 +28,8 @@ class Meter:
 
     name: str
     told: str
+    short: str
+    """The comparison in figures alone."""
     outcome: str
     at: float | None
     """Where the score stands, in percent of the scale; None where there is none."""
@@ -112,6 +114,7 @@ def _meters(
         yield Meter(
             found.evaluator,
             words.against_threshold(found) + words.seen_in(found),
+            words.against_threshold(found).replace("score ", "").replace("threshold ", ""),
             found.outcome,
             None if score is None else _percent(score, low, high),
             _percent(found.threshold, low, high),

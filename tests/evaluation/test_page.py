@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from io import BytesIO
@@ -27,6 +26,7 @@ from eta_guard.evaluation.records import CaseRecord
 from eta_guard.evaluation.setup import Setup
 from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
 from eta_guard.protocols import Finding, Region
+from tests.browser import Watched, chromium, needs_chromium
 from tests.evaluation.conftest import answer, record, record_of_two
 from tests.fakes import of_image
 
@@ -309,26 +309,16 @@ def test_the_page_says_where_a_test_is_not_the_papers(tmp_path: Path) -> None:
 # ── in a browser ──
 
 
-def browser() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return next((found for name in names if (found := shutil.which(name))), None)
-
-
-@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.enable_socket
-@pytest.mark.skipif(browser() is None, reason="no Chromium on this machine")
+@needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_reads_in_a_browser(scheme: Any, width: int, tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
     written(tmp_path)
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=browser(), args=quiet)
-        page = chromium.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
-        told: list[str] = []
-        page.on("console", lambda message: told.append(message.text))
-        page.on("pageerror", lambda error: told.append(str(error)))
+    with chromium() as browser:
+        watched = Watched(browser, color_scheme=scheme, viewport={"width": width, "height": 800})
+        page = watched.page
         page.goto((tmp_path / "report.html").as_uri())
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -339,7 +329,6 @@ def test_the_page_reads_in_a_browser(scheme: Any, width: int, tmp_path: Path) ->
         page.locator("summary").first.click()
         assert hidden.is_visible()
         page.screenshot(path=tmp_path / "report.png", full_page=True)
-        assert told == []
-        chromium.close()
+        assert watched.told == watched.refused == []
     with Image.open(tmp_path / "report.png") as screenshot:
         assert screenshot.width == width
