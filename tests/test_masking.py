@@ -596,7 +596,7 @@ def test_there_is_no_more_time_for_it_than_for_any_drawing() -> None:
     class Late(Left):
         def open(self, conversation: Any, generation: Any) -> Any:
             session = super().open(conversation, generation)
-            session.finish = lambda: time.sleep(3)  # type: ignore[assignment, return-value]
+            session.finish = lambda: time.sleep(3)
             return session
 
     asked = rig(timeout=0.3)

@@ -133,8 +133,11 @@ class Trial:
         alone = [one for one in self.panel.images if one.name == evaluator]
         if not alone:
             return None
-        compares = {"likeness": self.panel.likeness}  # it is no evaluation
-        parts: Parts = {**self.parts, **compares, "image_evaluator": alone[0]}
+        parts: Parts = {
+            **self.parts,
+            "image_evaluator": alone[0],
+            "likeness": self.panel.likeness,  # to compare is not to evaluate
+        }
         known = {evaluator, *(one.name for one in self.panel.responses)}
         policy = self.policy.updated(
             {
