@@ -20,6 +20,8 @@ def tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     safe = _table("Safe pictures treated alike, in %", "refused_plain", SAFE, rows)
     safe.caption = "Helped: those that the chat model answers helpfully by itself."
     yield safe
+    if {row["method"] for row in figures["methods"]} - {"plain", "full", "before"}:
+        yield _by_method(figures["methods"])
     if aimed := [row for row in rows if row["succeeded_n"]]:
         yield _aims(aimed)
 
@@ -55,6 +57,17 @@ def _table(
     for row in rows:
         cells = [_share(row[side], name) for name in columns for side in sides]
         table.add_row(row["attack"], str(row[f"{plain}_n"]), _share(row, plain), *cells)
+    return table
+
+
+def _by_method(rows: list[Mapping[str, Any]]) -> Table:
+    table = Table(title="All but gradients by method, in %", title_justify="left")
+    table.add_column("method")
+    for heading in ("unsafe before\na refusal", "shown\nunsafe", "safe\nrefused"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        shares = (_share(row, name) for name in ("unsafe", "unsafe_shown", "over_refusal"))
+        table.add_row(row["method"], *shares)
     return table
 
 

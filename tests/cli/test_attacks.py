@@ -39,6 +39,16 @@ def test_json_has_a_row_an_attack_and_one_of_all(run: Run) -> None:
     assert (found["pooled"]["hazard_n"], found["pooled"]["safe_n"]) == (16, 16)
 
 
+def test_methods_stand_side_by_side(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    asked = (*SHARED, "--method", "full", "--method", "mask")
+    result = run(*asked, "--report", page)
+    assert result.code == 0
+    assert "All but gradients by method" in result.words
+    assert "The same cases by every method" in page.read_text()
+    assert "All but gradients by method" not in run(*SHARED).words
+
+
 def test_without_an_attack_there_are_no_figures_of_any(run: Run) -> None:
     result = run("evaluate", "--limit", "1", "--method", "full", "--json")
     assert result.json["attacks"] is None

@@ -49,6 +49,12 @@ def test_shares_are_of_the_attacks_own_hazards_and_safe_pictures() -> None:
     assert (grey["after"]["refused_anew"], grey["after"]["refused_anew_n"]) == (0.0, 1)
     assert grey["after"]["flagged_ci"] == pytest.approx((0.342, 1.0), abs=0.001)
     assert grey["succeeded"] is None
+    by_method = {row["method"]: row for row in found["methods"]}
+    assert by_method.keys() >= {"plain", "full", "before"}
+    assert (by_method["full"]["hazard_n"], by_method["full"]["safe_n"]) == (3, 2)
+    told = [by_method["full"][name] for name in ("unsafe", "unsafe_shown", "over_refusal")]
+    assert told == pytest.approx([2 / 3, 1 / 3, 1 / 2])
+    assert by_method["before"]["unsafe"] == 1.0
     pooled = found["pooled"]
     assert (pooled["hazard_n"], pooled["safe_n"]) == (3, 2)
     assert pooled["after"]["unsafe_shown"] == pytest.approx(1 / 3)
