@@ -32,9 +32,17 @@ class RegionImageEvaluator:
     its tiles' by their weights, a cosine distance in [0, 2]; unsafe is what scores the threshold
     or less. So an unsafe picture has at least one tile that is.
 
-    On the embedded models it finds hazards about as well as the published view of CLIP, and says
-    where; it does not find more. Costs one pass of the image tower a tile. Safe to share between
-    threads.
+    On the embedded models (`eta-guard calibrate embedded --image-evaluator regions`, validation) it
+    tells hazardous pictures from safe ones with an area under the ROC curve of 0.997 (0.995–0.999),
+    CLIP in the default views with 0.990 (0.982–0.996). Where it points is coarse there: that CLIP
+    knows things only as large as its picture, so that tiles are three quarters of the side, and the
+    middle of one lies on the hazard no oftener than the picture's own does (the table of regions of
+    `eta-guard evaluate embedded --image-evaluator regions` has both). It is of no help with mosaics
+    either, which the views are for.
+
+    Costs one pass of the image tower a tile. It is dearer than CLIP, so that it is not asked about
+    pictures that CLIP has flagged, unless the policy says ``short_circuit=False``. Safe to share
+    between threads.
 
     Args:
         clip: Whose model embeds tiles and wordings; it need not evaluate anything itself.

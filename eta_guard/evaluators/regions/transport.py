@@ -81,7 +81,8 @@ def transport(
 def _weights(logits: Tensor) -> Tensor:
     """Shares of the mass [K], of K readings of the categories [K, C]."""
     reading = logits.softmax(dim=-1)
-    return (-torch.special.entr(reading).sum(dim=-1)).softmax(dim=0)
+    entropy: Tensor = torch.special.entr(reading).sum(dim=-1)
+    return (-entropy).softmax(dim=0)
 
 
 def _in_place_of(category: int, own: Tensor, means: Tensor) -> Tensor:

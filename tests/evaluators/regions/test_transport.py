@@ -27,11 +27,11 @@ def matched(tiles: Tensor, texts: list[Tensor] = TEXTS, sharpness: float = 20.0)
 def entropies(logits: np.ndarray) -> np.ndarray:
     shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares = shares / shares.sum(axis=-1, keepdims=True)
-    return -(shares * np.log(shares)).sum(axis=-1)
+    return np.asarray(-(shares * np.log(shares)).sum(axis=-1))
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
-    return np.exp(values) / np.exp(values).sum()
+    return np.asarray(np.exp(values) / np.exp(values).sum())
 
 
 def test_it_is_guardalign_s_transport_with_pot_s_plan() -> None:
