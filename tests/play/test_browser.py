@@ -88,9 +88,9 @@ def opened(browser: Any, served: Served) -> Iterator[Callable[..., Watched]]:
 
     yield open_page
     for watched in pages:
+        watched.page.close()
         assert watched.told == []
         assert watched.refused == []
-        watched.page.close()
     assert not served.tried.exists()
 
 
@@ -119,10 +119,9 @@ def until(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
     return holds()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_sample_is_seen_to_be_repaired(
-    opened: Callable[..., Watched], scheme: Any, width: int, tmp_path: Path
+    opened: Callable[..., Watched], width: int, scheme: Any, tmp_path: Path
 ) -> None:
     page = opened(color_scheme=scheme, viewport={"width": width, "height": 900}).page
     ask(page, KNIFE)
@@ -199,25 +198,21 @@ def test_two_people_at_once_see_their_own(opened: Callable[..., Watched]) -> Non
     assert "knife" not in other.locator("#main").inner_text()
     assert "cat" in other.locator(".guarded").inner_text()
     assert other.locator(".before").count() == 0  # no earlier question
-    ask(other, KNIFE)
-    assert other.locator(".before").count() == 1
     other.get_by_role("button", name="New conversation").click()
     other.locator(".answers").wait_for(state="detached")
+    # A conversation, each for itself.
+    one.locator("#input textarea").fill("What can one do with it?")
+    one.locator("#input textarea").press("Enter")
+    one.get_by_text("A picture of an earlier turn is unsafe, and counts.").wait_for()
+    assert one.locator(".before").count() == 1
 
 
-def test_an_earlier_picture_counts(opened: Callable[..., Watched]) -> None:
-    page = opened().page
-    ask(page, KNIFE)
-    page.locator("#input textarea").fill("What can one do with it?")
-    page.locator("#input textarea").press("Enter")
-    page.get_by_text("A picture of an earlier turn is unsafe, and counts.").wait_for()
-
-
-def test_a_bad_file_says_what_ask_says(
+def test_a_bad_file_says_what_ask_says_and_uploads_go_with_the_page(
     opened: Callable[..., Watched], served: Served, tmp_path: Path
 ) -> None:
-    bad = tmp_path / "holiday.png"
+    bad, mine = tmp_path / "holiday.png", tmp_path / "mine.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    Image.new("RGB", (40, 40), (1, 200, 3)).save(mine)
     with pytest.raises(ImageInputError) as said:
         read_request(bad, "What is this?")
     page = opened().page
@@ -225,22 +220,15 @@ def test_a_bad_file_says_what_ask_says(
     page.locator("#input textarea").fill("What is this?")
     page.locator("#input textarea").press("Enter")
     page.locator(".problem").wait_for()
-    assert page.locator(".problem p").first.inner_text() == said.value.message.replace(
-        str(bad), bad.name
-    )
+    message = said.value.message.replace(str(bad), bad.name)
+    assert page.locator(".problem p").first.inner_text() == message
     assert page.locator(".problem .hint").inner_text() == said.value.hint
     assert "holiday.png" not in served.files()
-
-
-def test_an_upload_is_private_and_goes_with_its_page(
-    opened: Callable[..., Watched], served: Served, tmp_path: Path
-) -> None:
     assert stat.S_IMODE(served.folder.stat().st_mode) == 0o700
-    Image.new("RGB", (40, 40), (1, 200, 3)).save(tmp_path / "mine.png")
-    watched = opened()
-    watched.page.set_input_files("#input input[type=file]", tmp_path / "mine.png")
+    page = opened().page
+    page.set_input_files("#input input[type=file]", mine)
     assert until(lambda: "mine.png" in served.files())
-    watched.page.locator("#input img").first.wait_for()
+    page.locator("#input img").first.wait_for()
     time.sleep(1)  # the page says whose the file is once it is there
-    watched.page.close()
+    page.close()
     assert until(lambda: "mine.png" not in served.files())
