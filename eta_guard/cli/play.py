@@ -85,6 +85,10 @@ def _models(choice: ModelChoice) -> dict[str, Any]:
 
 
 def _wait() -> None:
+    """Until Ctrl-C, or until the process is asked to end: then, too, nothing is left behind."""
+    import signal
     from threading import Event
 
-    Event().wait()
+    ended = Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    ended.wait()
