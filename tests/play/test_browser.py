@@ -60,7 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (private,) = folder.glob("eta-guard-play-*")
     yield Served(found[0], private, tried, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(30) == 130
     process.stdout.close()
     assert not private.exists()
 
