@@ -56,7 +56,7 @@ async def follow(guard: EtaGuard, messages: Sequence[BaseMessage], turn: Turn) -
     """
     graph = await asyncio.to_thread(lambda: guard.graph)  # a server may have to tell its model
     given: Any = {"messages": list(messages)}
-    streamed = graph.astream(given, stream_mode=["custom", "tasks", "updates"])
+    streamed: AsyncIterator[Any] = graph.astream(given, stream_mode=["custom", "tasks", "updates"])
     async for mode, event in streamed:
         if mode == "tasks" and "triggers" in event:
             turn.entered.append(event["name"])
