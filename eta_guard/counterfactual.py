@@ -6,7 +6,7 @@ evaluated, the score that it found stands in the verdict, or it is said that the
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,9 +23,8 @@ from eta_guard.decisions import (
 )
 from eta_guard.edges import EDGES
 from eta_guard.errors import EvaluationError
-from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation
+from eta_guard.panel.evaluation import CombinedEvaluation, ImageEvaluation, Kind
 from eta_guard.policy import GuardPolicy
-from eta_guard.rescored import UnknownError, not_asked, plain, rescored
 
 _FIRST_THAT_TELLS_ALL = 3
 """Verdicts of earlier schemas do not say whose thresholds theirs were, and who was not asked."""
@@ -87,6 +86,14 @@ def under(verdict: Scored, policy: GuardPolicy) -> Counterfactual:
     return _Way(verdict, policy).taken() if verdict.route else _evaluated_alone(verdict, policy)
 
 
+class _UnknownError(Exception):
+    """The scores do not tell what comes next."""
+
+    def __init__(self, what: str, *, flagged: bool | None = None) -> None:
+        super().__init__(what)
+        self.flagged = flagged
+
+
 class _Way:
     """The way of one request, taken again under another policy."""
 
@@ -115,7 +122,7 @@ class _Way:
                 node = EDGES[node](self._known, self._policy)
                 if node not in _NO_REPAIRS:
                     node = self._repair()
-        except UnknownError as missing:
+        except _UnknownError as missing:
             observing = self._policy.mode == "observe"
             return self._told(
                 decision="observed" if observing else None,
@@ -154,7 +161,7 @@ class _Way:
         return Halt(decision=self._verdict.decision, reason=self._verdict.reason or "")
 
     def _pre_evaluate(self) -> None:
-        images = [rescored(one, "image", self._policy) for one in self._verdict.images]
+        images = [_scores(one, "image", self._policy) for one in self._verdict.images]
         worst = max(images, key=lambda image: image.unsafety, default=None)
         self._keep("image", worst)
         self._known["halt"] = self._known["halt"] or image_halt(worst, self._policy)
@@ -164,7 +171,7 @@ class _Way:
         evaluated = bool(verdict.images or verdict.response or verdict.drawn)
         drawn = evaluated or "post_evaluate" not in verdict.route
         if ("generate" not in verdict.route or not drawn) and not self._undrawn():
-            raise UnknownError("there was no plain answer")
+            raise _UnknownError("there was no plain answer")
 
     def _undrawn(self) -> bool:
         return aligns_undrawn(self._known, self._policy, calls_tools=self._verdict.calls_tools)
@@ -173,18 +180,18 @@ class _Way:
         verdict, policy, found = self._verdict, self._policy, self._verdict.response
         if self._undrawn():
             if found and found.outcome == "unscored" and policy.on_unscored != "unsafe":
-                raise UnknownError("it may refuse before it aligns", flagged=True)
+                raise _UnknownError("it may refuse before it aligns", flagged=True)
             return
         response = None
         if not policy.passes_unread(self._known["image"]) and not (found is None and self._halted):
             if found is None:
-                raise UnknownError("the plain answer was not evaluated")
-            response = rescored(found, "response", policy)
+                raise _UnknownError("the plain answer was not evaluated")
+            response = _scores(found, "response", policy)
             if response.outcome == "safe" and response.score is not None and response.reason:
-                raise UnknownError("of the plain answer only the beginning was evaluated")
-        drawn = [rescored(one, "image", policy) for one in verdict.drawn]
+                raise _UnknownError("of the plain answer only the beginning was evaluated")
+        drawn = [_scores(one, "image", policy) for one in verdict.drawn]
         self._keep("response", response)
-        self._known["drawn"] = [plain(one) for one in drawn]
+        self._known["drawn"] = [_plain(one) for one in drawn]
         if response and response.outcome == "safe" and found and found.outcome != "safe":
             self._known["halt"] = None  # it was the search alongside that failed
         self._known["halt"] = draft_halt(response, drawn, policy) or self._known["halt"]
@@ -197,7 +204,7 @@ class _Way:
         """Goes through the repair as it was made, up to its evaluation."""
         repairs = [node for node in self._verdict.route if node not in _NO_REPAIRS]
         if not repairs:
-            raise UnknownError("no repaired answer was made", flagged=True)
+            raise _UnknownError("no repaired answer was made", flagged=True)
         self._route += repairs
         if self._verdict.halted_at in repairs:
             self._known["halt"] = self._halt()
@@ -209,39 +216,68 @@ class _Way:
         if self._halted:
             return
         if self._verdict.final is None:
-            raise UnknownError("the repaired answer was not evaluated", flagged=True)
+            raise _UnknownError("the repaired answer was not evaluated", flagged=True)
         try:
-            final = rescored(self._verdict.final, "response", self._policy)
-        except UnknownError as missing:
-            raise UnknownError(str(missing), flagged=True) from None
+            final = _scores(self._verdict.final, "response", self._policy)
+        except _UnknownError as missing:
+            raise _UnknownError(str(missing), flagged=True) from None
         asks_all = self._policy.on_unrepaired == "return"
         if asks_all and final.spared and final.outcome == "unsafe":
-            raise UnknownError(not_asked(final), flagged=True)
+            raise _UnknownError(_not_asked(final), flagged=True)
         self._keep("final", final)
         self._known["halt"] = unscored_halt(final, self._policy, "The answer", "refused")
 
     def _keep(self, name: str, found: CombinedEvaluation | None) -> None:
         self._found[name] = found
-        self._known[name] = found and plain(found)
+        self._known[name] = found and _plain(found)
 
 
 def _evaluated_alone(verdict: Scored, policy: GuardPolicy) -> Counterfactual:
     """Of what was evaluated and not generated."""
     answered = verdict.response is not None
     try:
-        images = [rescored(one, "image", policy) for one in verdict.images]
+        images = [_scores(one, "image", policy) for one in verdict.images]
         image = max(images, key=lambda one: one.unsafety, default=None)
         found = verdict.response
-        worst = None if image is None else plain(image)
-        unread = policy.passes_unread(worst)
-        response = None if found is None or unread else rescored(found, "response", policy)
-        drawn = [rescored(one, "image", policy) for one in verdict.drawn]
-    except UnknownError as missing:
+        plain = None if image is None else _plain(image)
+        unread = policy.passes_unread(plain)
+        response = None if found is None or unread else _scores(found, "response", policy)
+        drawn = [_scores(one, "image", policy) for one in verdict.drawn]
+    except _UnknownError as missing:
         return Counterfactual(decision="observed", flagged=None, unknown=str(missing))
     known = {
-        "image": worst,
-        "response": response and plain(response),
-        "drawn": [plain(one) for one in drawn],
+        "image": plain,
+        "response": response and _plain(response),
+        "drawn": [_plain(one) for one in drawn],
     }
     flagged = flags_evaluated(known, policy, answered=answered)
     return Counterfactual(decision="observed", flagged=flagged, image=image, response=response)
+
+
+E = TypeVar("E", bound=CombinedEvaluation)
+
+
+def _scores(found: E, kind: Kind, policy: GuardPolicy) -> E:
+    """An evaluation under this policy.
+
+    Raises:
+        _UnknownError: It would ask others than those who were asked, and that may matter.
+    """
+    known = found.under(policy, kind)
+    if known.spared and known.outcome == "safe":
+        raise _UnknownError(_not_asked(known))
+    if policy.on_unscored != "unsafe":  # then it matters who fails
+        not_safe = [one.outcome for one in known.findings if one.outcome != "safe"]
+        if policy.short_circuit and len(not_safe) > 1 and "unscored" in not_safe:
+            raise _UnknownError("it depends on which evaluator is asked first")
+        if known.spared and not policy.short_circuit:
+            raise _UnknownError(_not_asked(known))
+    return known
+
+
+def _not_asked(found: CombinedEvaluation) -> str:
+    return f"not asked: {', '.join(found.spared)}"
+
+
+def _plain(found: CombinedEvaluation) -> dict[str, Any]:
+    return found.model_dump(mode="json")
