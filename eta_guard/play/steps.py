@@ -15,7 +15,6 @@ TITLES = {
     "pre_evaluate": "Is the picture safe?",
     "generate": "The plain answer",
     "post_evaluate": "Is the answer safe?",
-    "mask_align": "Cover what is unsafe",
     "prefix_align": "Begin anew",
     "best_of_n": "Best of N",
     "respond": "What goes out",
