@@ -24,6 +24,7 @@ NAMES = [
     "ClassifierImageEvaluator",
     "ClipImageEvaluator",
     "ContextLengthError",
+    "Counterfactual",
     "DeadlineExceededError",
     "DecisionEvaluator",
     "Engine",

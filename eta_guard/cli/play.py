@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,9 +60,11 @@ def play(
     from eta_guard.cli.loading import load_guard
 
     guard = load_guard(choice, rules)
+    # Whoever ends the process leaves as little behind as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(guard, _scores(guard, calibration), models=_models(choice), port=port) as address:
         stdout().print(f"The playground is at {address} (Ctrl-C ends it).", soft_wrap=True)
-        _wait()
+        Event().wait()
 
 
 def _scores(guard: EtaGuard, calibration: Path | None) -> KnownScores:
@@ -82,9 +86,3 @@ def _models(choice: ModelChoice) -> dict[str, Any]:
         "dtype": choice.dtype.value if choice.dtype else None,
     }
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _wait() -> None:
-    from threading import Event
-
-    Event().wait()

@@ -55,9 +55,8 @@ async def follow(guard: EtaGuard, messages: Sequence[BaseMessage], turn: Turn) -
     Cancelled, it stops the request's work.
     """
     graph = await asyncio.to_thread(lambda: guard.graph)  # a server may have to tell its model
-    streamed = graph.astream(
-        {"messages": list(messages)}, stream_mode=["custom", "tasks", "updates"]
-    )
+    given: Any = {"messages": list(messages)}
+    streamed: AsyncIterator[Any] = graph.astream(given, stream_mode=["custom", "tasks", "updates"])
     async for mode, event in streamed:
         if mode == "tasks" and "triggers" in event:
             turn.entered.append(event["name"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ _SAMPLES = samples()
 
 def build(playground: Playground) -> gr.Blocks:
     """Builds the page over a playground."""
-    return _Page(playground).blocks
+    blocks: gr.Blocks = _Page(playground).blocks
+    return blocks
 
 
 class _Page:
@@ -144,8 +145,9 @@ class _Page:
             said = render.problem(error.message, error.hint)
             return [said, gr.skip(), gr.skip(), *drawn]
         verdict = session.turns[-1].verdict if session.turns else None
-        known = verdict is not None and session.chosen is not None
-        found = render.whatif(verdict, session.chosen, chosen) if known else ""
+        found = ""
+        if verdict is not None and session.chosen is not None:
+            found = render.whatif(verdict, session.chosen, chosen)
         on = {*(("image", n) for n in chosen.images), *(("response", n) for n in chosen.responses)}
         all_on = len(on) == len(self._controls.dials)
         python = copies.as_python(chosen, self._playground.models, all_on=all_on)
@@ -196,7 +198,7 @@ class _Drawn:
             render.rounds(turn),
             render.earlier(self._turns[:-1]) if first else self._known[4],
         ]
-        before = self._known or [None] * len(drawn)
+        before: Sequence[str | None] = self._known or [None] * len(drawn)
         self._known = drawn
         parts = [new if new != old else gr.skip() for new, old in zip(drawn, before, strict=True)]
         return [self._input(turn, first=first), *parts]

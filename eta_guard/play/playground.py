@@ -99,7 +99,7 @@ def _ended(task: asyncio.Task[None], turn: Turn) -> None:
     error = task.exception()
     if isinstance(error, EtaGuardError):
         turn.error, turn.hint = error.message, error.hint
-    elif error is not None:
+    elif isinstance(error, Exception):
         log_failure(logger, "The request", error)
         turn.error = f"The request failed with {type(error).__name__}."
         turn.hint = "The terminal says more."

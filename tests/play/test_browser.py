@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert found, line
     (private,) = folder.glob("eta-guard-play-*")
     yield Served(found[0], private, tried, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 130
     process.stdout.close()
     assert not private.exists()
@@ -88,9 +87,9 @@ def opened(browser: Any, served: Served) -> Iterator[Callable[..., Watched]]:
 
     yield open_page
     for watched in pages:
+        watched.page.close()
         assert watched.told == []
         assert watched.refused == []
-        watched.page.close()
     assert not served.tried.exists()
 
 
@@ -112,17 +111,18 @@ def mark(page: Any, where: str) -> Any:
     return page.locator(f"{where} .mark").first
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.1)
+def until(page: Any, holds: Callable[[], bool]) -> bool:
+    """Waits the browser's way: what its pages ask for passes through this process."""
+    for _ in range(200):
+        if holds():
+            return True
+        page.wait_for_timeout(100)
     return holds()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_sample_is_seen_to_be_repaired(
-    opened: Callable[..., Watched], scheme: Any, width: int, tmp_path: Path
+    opened: Callable[..., Watched], width: int, scheme: Any, tmp_path: Path
 ) -> None:
     page = opened(color_scheme=scheme, viewport={"width": width, "height": 900}).page
     ask(page, KNIFE)
@@ -165,7 +165,7 @@ def test_a_moved_threshold_decides_otherwise(opened: Callable[..., Watched]) -> 
     page.get_by_label("Candidates a sentence (N)").first.fill("3")
     whatif.get_by_text("From the next question on: N.").wait_for()
     ask(page, KNIFE)  # and so it does
-    assert until(lambda: mark(page, ".guarded").inner_text() == "passed")
+    assert until(page, lambda: mark(page, ".guarded").inner_text() == "passed")
     move(page, "image-clip", "0.16")
     whatif.get_by_text("The plain answer was not evaluated").wait_for()
 
@@ -180,11 +180,11 @@ def test_what_is_taken_along_is_what_was_set(
     page.locator("#whatif").get_by_text("too").wait_for()
     page.get_by_role("button", name="Copy as policy file").click()
     read = "navigator.clipboard.readText()"
-    assert until(lambda: "image_threshold: 0.2" in page.evaluate(read))
+    assert until(page, lambda: "image_threshold: 0.2" in page.evaluate(read))
     (tmp_path / "policy.yaml").write_text(page.evaluate(read))
     assert GuardPolicy.from_file(tmp_path / "policy.yaml") == GuardPolicy(image_threshold=0.2)
     page.get_by_role("button", name="Copy as Python").click()
-    assert until(lambda: "image_threshold=0.2" in page.evaluate(read))
+    assert until(page, lambda: "image_threshold=0.2" in page.evaluate(read))
     with page.expect_download() as download:
         page.get_by_text("Save verdict").click()
     told = json.loads(Path(download.value.path()).read_text("utf-8"))
@@ -199,25 +199,21 @@ def test_two_people_at_once_see_their_own(opened: Callable[..., Watched]) -> Non
     assert "knife" not in other.locator("#main").inner_text()
     assert "cat" in other.locator(".guarded").inner_text()
     assert other.locator(".before").count() == 0  # no earlier question
-    ask(other, KNIFE)
-    assert other.locator(".before").count() == 1
     other.get_by_role("button", name="New conversation").click()
     other.locator(".answers").wait_for(state="detached")
+    # A conversation, each for itself.
+    one.locator("#input textarea").fill("What can one do with it?")
+    one.locator("#input textarea").press("Enter")
+    one.get_by_text("A picture of an earlier turn is unsafe, and counts.").wait_for()
+    assert one.locator(".before").count() == 1
 
 
-def test_an_earlier_picture_counts(opened: Callable[..., Watched]) -> None:
-    page = opened().page
-    ask(page, KNIFE)
-    page.locator("#input textarea").fill("What can one do with it?")
-    page.locator("#input textarea").press("Enter")
-    page.get_by_text("A picture of an earlier turn is unsafe, and counts.").wait_for()
-
-
-def test_a_bad_file_says_what_ask_says(
+def test_a_bad_file_says_what_ask_says_and_uploads_go_with_the_page(
     opened: Callable[..., Watched], served: Served, tmp_path: Path
 ) -> None:
-    bad = tmp_path / "holiday.png"
+    bad, mine = tmp_path / "holiday.png", tmp_path / "mine.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    Image.new("RGB", (40, 40), (1, 200, 3)).save(mine)
     with pytest.raises(ImageInputError) as said:
         read_request(bad, "What is this?")
     page = opened().page
@@ -225,22 +221,15 @@ def test_a_bad_file_says_what_ask_says(
     page.locator("#input textarea").fill("What is this?")
     page.locator("#input textarea").press("Enter")
     page.locator(".problem").wait_for()
-    assert page.locator(".problem p").first.inner_text() == said.value.message.replace(
-        str(bad), bad.name
-    )
+    message = said.value.message.replace(str(bad), bad.name)
+    assert page.locator(".problem p").first.inner_text() == message
     assert page.locator(".problem .hint").inner_text() == said.value.hint
     assert "holiday.png" not in served.files()
-
-
-def test_an_upload_is_private_and_goes_with_its_page(
-    opened: Callable[..., Watched], served: Served, tmp_path: Path
-) -> None:
     assert stat.S_IMODE(served.folder.stat().st_mode) == 0o700
-    Image.new("RGB", (40, 40), (1, 200, 3)).save(tmp_path / "mine.png")
-    watched = opened()
-    watched.page.set_input_files("#input input[type=file]", tmp_path / "mine.png")
-    assert until(lambda: "mine.png" in served.files())
-    watched.page.locator("#input img").first.wait_for()
-    time.sleep(1)  # the page says whose the file is once it is there
-    watched.page.close()
-    assert until(lambda: "mine.png" not in served.files())
+    other = opened().page
+    other.set_input_files("#input input[type=file]", mine)
+    assert until(other, lambda: "mine.png" in served.files())
+    other.locator("#input img").first.wait_for()
+    other.wait_for_timeout(1000)  # the page says whose the file is once it is there
+    other.close()
+    assert until(page, lambda: "mine.png" not in served.files())

@@ -87,7 +87,8 @@ def test_a_bad_file_says_what_ask_says(content: bytes, tmp_path: Path) -> None:
     assert found.value.message == said.value.message.replace(str(bad), "photo.png")
     assert found.value.hint == said.value.hint
     assert not bad.exists()
-    assert session.turns == session.messages == []
+    assert session.turns == []
+    assert session.messages == []
 
 
 def test_closing_the_page_cancels_its_request(tmp_path: Path) -> None:

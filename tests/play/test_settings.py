@@ -27,7 +27,11 @@ CHANGES: list[dict[str, Any]] = [
 
 
 def test_untouched_controls_are_the_policy_they_started_from(tmp_path: Path) -> None:
-    for policy in ({}, {"image_threshold": 0.123456789, "thresholds": {"guard_model": 0.4999}}):
+    policies: list[dict[str, Any]] = [
+        {},
+        {"image_threshold": 0.123456789, "thresholds": {"guard_model": 0.4999}},
+    ]
+    for policy in policies:
         place = playground(tmp_path, **policy)
         assert chosen(place).policy == place.guard.policy
         assert chosen(place).policy.label == place.guard.policy.label
