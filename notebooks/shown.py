@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any
 
 from IPython.display import HTML
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 from PIL import Image
 
 from eta_guard import Verdict
@@ -32,6 +32,15 @@ def image_block(picture: Any) -> dict[str, str]:
     """A picture file as the content block of a message."""
     data = base64.b64encode(picture.path.read_bytes()).decode()
     return {"type": "image", "base64": data, "mime_type": "image/png"}
+
+
+def asked(image: Image.Image, question: str = "What is this?") -> HumanMessage:
+    """A message that asks something about pixels."""
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    block = {"type": "image", "base64": data, "mime_type": "image/png"}
+    return HumanMessage([block, {"type": "text", "text": question}])
 
 
 def gallery(pictures: Iterable[tuple[Image.Image, str]]) -> HTML:

@@ -44,6 +44,6 @@ def direction(hidden: Tensor, usual: Tensor) -> tuple[float, ...]:
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
-    solver.step(loss)
+    solver.step(loss)  # type: ignore[no-untyped-call]
     unit = nn.functional.normalize(normal.detach(), dim=0)
     return tuple(round(value, 4) for value in unit.tolist())
