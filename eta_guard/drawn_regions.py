@@ -31,8 +31,7 @@ def with_regions(image: Image, regions: Sequence[Region]) -> Image:
 
     Args:
         image: Of any size; other modes than RGB are converted.
-        regions: The first is drawn over the others, and of two of which one has the other's middle
-            in it, the first alone; those without a score have no label.
+        regions: The first is drawn over the others; those without a score have no label.
     """
     from PIL import ImageDraw, ImageFont
 
@@ -41,7 +40,7 @@ def with_regions(image: Image, regions: Sequence[Region]) -> Image:
     short = min(drawn.size)
     line = max(1, round(short / 150))
     font = ImageFont.load_default(max(_SMALLEST, round(_LETTER * short)))
-    for region in reversed(_apart(regions)):
+    for region in reversed(regions):
         box = _pixels(region, drawn.size)
         draw.rectangle(box, outline=_DARK, width=2 * line)
         draw.rectangle(box, outline=_BRIGHT, width=line)
@@ -52,19 +51,6 @@ def with_regions(image: Image, regions: Sequence[Region]) -> Image:
             draw.rectangle((left - line, top - line, right + line, bottom + line), fill=_DARK)
             draw.text(place, label, fill=_BRIGHT, font=font)
     return drawn
-
-
-def _apart(regions: Sequence[Region]) -> list[Region]:
-    apart: list[Region] = []
-    for region in regions:
-        if not any(_has_the_middle_of(one, region) for one in apart):
-            apart.append(region)
-    return apart
-
-
-def _has_the_middle_of(one: Region, other: Region) -> bool:
-    x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
-    return one.left <= x <= one.right and one.top <= y <= one.bottom
 
 
 def _pixels(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -45,13 +45,6 @@ def test_the_first_is_drawn_over_the_others() -> None:
     assert not (last[:20, :40] == alone[:20, :40]).all()
 
 
-def test_of_regions_that_overlap_by_their_middle_only_the_first_is_drawn() -> None:
-    grey = Image.new("RGB", (200, 200), "grey")
-    nearly = Region(LEFT.left, LEFT.top, LEFT.right, LEFT.bottom - 0.05, 0.1)
-    assert with_regions(grey, [LEFT, nearly]).tobytes() == with_regions(grey, [LEFT]).tobytes()
-    assert with_regions(grey, [LEFT, RIGHT]).tobytes() != with_regions(grey, [LEFT]).tobytes()
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (3, 2), (64, 64)])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "1"])
 def test_any_picture_can_be_drawn_on(size: tuple[int, int], mode: str) -> None:

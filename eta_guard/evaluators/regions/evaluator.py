@@ -105,9 +105,9 @@ class RegionImageEvaluator:
 
         Returns:
             One finding a picture, with its nearest category. Regions are the tiles that score the
-            evaluator's own threshold or less, or else the one that scores least. Tiles may overlap,
-            and what is unsafe in any of them is to be covered, so that none is left out. A
-            picture's tiles go through the model in one batch. Not finite where CLIP fails.
+            evaluator's own threshold or less, or else the one that scores least; of tiles of which
+            one has the other's middle in it, only the less safe. A picture's tiles go through the
+            model in one batch. Not finite where CLIP fails.
         """
         wanted = self._kept.of(images)
         return wanted.with_new(
@@ -139,6 +139,16 @@ class RegionImageEvaluator:
         return list(rows.split([len(texts) for texts in every]))
 
     def _regions(self, tiles: Sequence[Tile], scores: Sequence[float]) -> tuple[Region, ...]:
-        every = sorted(zip(scores, tiles, strict=True), key=lambda one: one[0])
-        unsafe = [one for one in every if one[0] <= self.settings.threshold]
-        return tuple(Region(*tile.box, score) for score, tile in unsafe or every[:1])
+        regions: list[Region] = []
+        for score, tile in sorted(zip(scores, tiles, strict=True), key=lambda one: one[0]):
+            if regions and score > self.settings.threshold:
+                break
+            if not any(_has_the_middle_of(region, tile) for region in regions):
+                regions.append(Region(*tile.box, score))
+        return tuple(regions)
+
+
+def _has_the_middle_of(region: Region, tile: Tile) -> bool:
+    box = tile.box
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    return region.left <= x <= region.right and region.top <= y <= region.bottom

@@ -92,6 +92,17 @@ def test_regions_are_the_unsafe_tiles_the_least_safe_first(clip: ClipImageEvalua
     assert safe.regions[0].score <= safe.score
 
 
+def test_of_tiles_that_show_the_same_only_the_less_safe_is_told(
+    embedded_regions: RegionImageEvaluator,
+) -> None:
+    for found in embedded_regions.evaluate(pictures(hazardous=True)):
+        assert len(found.regions) < 4  # of nine, each of 3/4 of the side
+        middles = [((r.left + r.right) / 2, (r.top + r.bottom) / 2) for r in found.regions]
+        for place, region in enumerate(found.regions):
+            for x, y in middles[place + 1 :]:
+                assert not (region.left <= x <= region.right and region.top <= y <= region.bottom)
+
+
 def test_a_picture_s_tiles_are_one_batch_and_a_known_picture_none(
     clip: ClipImageEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
