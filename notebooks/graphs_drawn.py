@@ -22,7 +22,6 @@ GUARD: Places = {
     "pre_evaluate": (0.0, 0.0),
     "generate": (1.5, 0.0),
     "post_evaluate": (3.0, 0.0),
-    "mask_align": (3.0, 1.2),
     "prefix_align": (4.5, 0.0),
     "best_of_n": (4.5, -1.6),
     "respond": (1.5, -1.6),
@@ -41,13 +40,11 @@ def draw(graph: Any, route: Sequence[str] = (), places: Places = GUARD) -> None:
     """
     taken = Counter(pairwise([START, *route, END])) if route else Counter()
     shown = graph.get_graph()
-    places = {name: places[name] for name in shown.nodes}
-    high = max(y for _, y in places.values())
-    figure = plt.figure(figsize=(9, 3.2 + high))
+    figure = plt.figure(figsize=(9, 3.2))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(
         xlim=(min(x for x, _ in places.values()) - 0.6, max(x for x, _ in places.values()) + 1.2),
-        ylim=(min(y for _, y in places.values()) - 0.4, high + 0.5),
+        ylim=(min(y for _, y in places.values()) - 0.4, max(y for _, y in places.values()) + 0.5),
     )
     axes.axis("off")
     boxes = {

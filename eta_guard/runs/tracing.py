@@ -58,7 +58,15 @@ def _small_inputs(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _small_outputs(update: Any) -> Any:
-    return findings(update) if isinstance(update, Mapping) else {}
+    return _with_values(findings(update)) if isinstance(update, Mapping) else {}
+
+
+def _with_values(found: Any) -> Any:
+    """The same without what has no value: most evaluations have neither region nor reason."""
+    if isinstance(found, Mapping):
+        told = {name: _with_values(value) for name, value in found.items()}
+        return {name: value for name, value in told.items() if value not in (None, "", [], {})}
+    return [_with_values(one) for one in found] if isinstance(found, list | tuple) else found
 
 
 def annotate(config: RunnableConfig, found: Mapping[str, Any], spent: Mapping[str, float]) -> None:

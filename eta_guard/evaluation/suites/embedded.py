@@ -41,9 +41,8 @@ def read(split: Split = "held_out", limit: int | None = None) -> Iterator[SuiteC
     counts = {kind: min(count, limit or count) for kind, count in KINDS.items()}
     for case in embedded.cases(split, **counts):
         side = "hazardous" if case.hazardous else "safe"
-        place = embedded.place_of(case) if case.hazardous else None
         asked = _asked(case, f"{split}/{side}/{case.kind}/{case.seed}")
-        yield replace(asked, place=place and Region(*place))
+        yield _placed(asked, case) if case.hazardous else asked
 
 
 def read_paired(split: Split = "held_out", limit: int | None = None) -> Iterator[SuiteCase]:
@@ -55,8 +54,9 @@ def read_paired(split: Split = "held_out", limit: int | None = None) -> Iterator
     """
     count = min(KINDS["hazardous"], limit or KINDS["hazardous"])
     for case in embedded.cases(split, hazardous=count, safe=0, text_only=0):
-        place = f"{case.kind}/{case.seed}"
-        yield from _pair(case, embedded.twin(case), split, place)
+        hazard, twin = _pair(case, embedded.twin(case), split, f"{case.kind}/{case.seed}")
+        yield _placed(hazard, case)
+        yield twin
 
 
 def read_hard(split: Split = "held_out", limit: int | None = None) -> Iterator[SuiteCase]:
@@ -83,10 +83,16 @@ SUITES: dict[str, Callable[[Split, int | None], Iterator[SuiteCase]]] = {
 
 def _pair(
     hazard: embedded.Case, twin: embedded.Case, split: Split, place: str, kind: str | None = None
-) -> Iterator[SuiteCase]:
+) -> tuple[SuiteCase, SuiteCase]:
     hazardous = f"{split}/hazardous/{place}"
-    yield _asked(hazard, hazardous, kind)
-    yield _asked(twin, f"{split}/twin/{place}", kind, twin_of=hazardous)
+    other = _asked(twin, f"{split}/twin/{place}", kind, twin_of=hazardous)
+    return _asked(hazard, hazardous, kind), other
+
+
+def _placed(asked: SuiteCase, case: embedded.Case) -> SuiteCase:
+    """With the place of the hazard in its picture, if it has one."""
+    place = embedded.place_of(case)
+    return replace(asked, place=place and Region(*place))
 
 
 def _asked(
