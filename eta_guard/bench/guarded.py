@@ -12,6 +12,7 @@ from eta_guard.bench.engine import BenchEngine
 from eta_guard.bench.models import Models
 from eta_guard.bench.published import Answer
 from eta_guard.counts import Counts
+from eta_guard.evaluators.regions.evaluator import RegionImageEvaluator
 from eta_guard.guard import OTHER_STEPS, EtaGuard
 from eta_guard.local_vlm import ChatLocalVLM
 from eta_guard.policy import CONFIG_KEY, GuardPolicy
@@ -22,6 +23,9 @@ FLAGS_ALL = GuardPolicy.paper().updated(
     {"image_threshold": 0.0, "response_threshold": 1e6, "overridable": ["seed"]}
 )
 """The paper's policy, with thresholds at which every picture and every answer is unsafe."""
+
+BY_REGION = "regions"
+"""The name of evidence by region, for which a policy may have a threshold."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,14 @@ class Guarded:
         """With other settings where everything is flagged."""
         policy = self.flagging.policy.updated(settings)
         return replace(self, flagging=self.flagging.model_copy(update={"policy": policy}))
+
+    def by_region(self, models: Models) -> Guarded:
+        """With evidence by region as the one evaluator of pictures where everything is flagged."""
+        parts = {
+            "image_evaluator": RegionImageEvaluator(models.clip.evaluator),
+            "likeness": models.clip.evaluator,
+        }
+        return replace(self, flagging=self.flagging.model_copy(update=parts))
 
     def repair(self, message: HumanMessage, seed: int) -> tuple[Answer, Counts]:
         """A flagged request through the graph, from message to reply."""

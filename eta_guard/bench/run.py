@@ -14,7 +14,7 @@ import torch
 from eta_guard.bench.engine import BenchEngine
 from eta_guard.bench.forced import Follow, Lengths
 from eta_guard.bench.graph_overhead import graph_overhead
-from eta_guard.bench.guarded import FLAGS_ALL, Guarded
+from eta_guard.bench.guarded import BY_REGION, FLAGS_ALL, Guarded
 from eta_guard.bench.models import Models, build_models
 from eta_guard.bench.own_work import own_work
 from eta_guard.bench.pictures import request
@@ -43,10 +43,12 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "accept_above": {"accept_above": (-1e6, -1e6)},
     "mask": {"aligner": "mask"},
     "mask+eta": {"aligner": "mask+eta"},
+    "guardalign": {"aligner": "mask", "thresholds": {BY_REGION: 2.0}},
 }
 """Settings that repair otherwise, and come to other texts. Every candidate is good enough, the most
 that ``accept_above`` can save; and every answer to the covered picture is unsafe, so that all of
-``"mask+eta"`` has to be done."""
+``"mask+eta"`` has to be done. In ``"guardalign"`` evidence by region takes the place of CLIP's one
+look, and finds every picture unsafe: no cosine is below -1."""
 
 Say = Callable[[str], None]
 
@@ -114,6 +116,8 @@ class Bench:
         drawn = fast.published.drawn
         for name, settings in options.items():
             changed = guarded.changed(settings)
+            if BY_REGION in changed.flagging.policy.thresholds:
+                changed = changed.by_region(self.models)
             if self._by_shape:
                 changed.repair(request(2, self.models.side), seed=1)
             with self._following(drawn):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from eta_guard.bench import record, run
 from eta_guard.bench.graph_overhead import graph_overhead
@@ -16,6 +17,8 @@ from eta_guard.bench.run import COUNTS, Bench, measure, summary
 from eta_guard.bench.sizes import SIZES
 from eta_guard.bench.sweep import sweep
 from eta_guard.errors import InputError
+from eta_guard.evaluators.regions.settings import RegionSettings
+from eta_guard.evaluators.regions.tiles import tiles_of
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def test_the_result_is_plain_json(result: dict[str, Any]) -> None:
     assert set(result["ratio"]) == {"whole", "aligned"}
     assert result["overhead_safe"] > 0
     assert set(result["options"]) == {"draft_stop_margin", "draft_with_candidates"}
-    assert set(result["otherwise"]) == {"accept_above", "mask", "mask+eta"}
+    assert set(result["otherwise"]) == {"accept_above", "mask", "mask+eta", "guardalign"}
     assert all(one["of_published"] > 0 for one in result["otherwise"].values())
     assert result["provider"]["most_calls"] >= 5
     assert list(result["own_work_by_tokens"]) == ["100", "1000"]
@@ -75,6 +78,10 @@ def test_repairing_otherwise_is_measured_too(result: dict[str, Any]) -> None:
     assert [one["vlm_image_encodes"] for one in (early, mask, both)] == [1, 2, 2]
     assert fast["vlm_positions"] < mask["vlm_positions"] < both["vlm_positions"]
     assert mask["reward_forwards"] == 2  # the draft, and the answer anew
+    by_region = otherwise["guardalign"]
+    assert by_region["vlm_positions"] == mask["vlm_positions"]
+    tiles = len(tiles_of(Image.new("RGB", (96, 96)), RegionSettings().tiling))
+    assert by_region["clip_image_encodes"] == tiles > mask["clip_image_encodes"]
     assert both["reward_forwards"] == fast["reward_forwards"] + 1
     assert early["reward_forwards"] <= fast["reward_forwards"]
 
