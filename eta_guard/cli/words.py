@@ -142,6 +142,8 @@ def _how_aligned(verdict: Verdict, policy: GuardPolicy) -> str:
     begun = (
         f"a new answer begins with “{policy.prefix}”" if policy.prefix else "a new answer begins"
     )
+    if "mask_align" in verdict.route:
+        begun = f"the answer to the covered picture is not safe either, and {begun}"
     if "prefix_align" not in verdict.route:
         return "the model answers anew, and does not see what is unsafe in the picture."
     if not verdict.rounds:

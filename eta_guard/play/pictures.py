@@ -10,7 +10,10 @@ from typing import Any
 
 from PIL.Image import Image
 
+from eta_guard.drawn_regions import unsafe_regions
 from eta_guard.evaluators.views.geometry import views_of
+from eta_guard.panel.evaluation import ImageEvaluation
+from eta_guard.protocols import Region
 from eta_guard.view_names import VIEW_NAMES
 
 SIDE, SMALL = 640, 160
@@ -44,16 +47,14 @@ def show(image: Image, evaluation: Mapping[str, Any] | None, side: int = SIDE) -
     address = address_of(image, side)
     if evaluation is None:
         return Shown(address)
-    unsafe = evaluation["outcome"] == "unsafe"
-    view = (evaluation.get("view") or "") if unsafe else ""
-    regions = evaluation.get("regions") or () if unsafe else ()
-    part = bool(regions)
+    found = ImageEvaluation.model_validate(evaluation)
+    view = (found.view or "") if found.outcome == "unsafe" else ""
     return Shown(
         address,
-        [_box(region) for region in regions],
-        evaluation["outcome"],
+        [_box(region) for region in unsafe_regions(found)],
+        found.outcome,
         "" if view in BARE else view.replace("_", " "),
-        "" if part or view in BARE else _as_seen(image, view),
+        "" if found.regions or view in BARE else _as_seen(image, view),
     )
 
 
@@ -66,9 +67,9 @@ def address_of(image: Image, side: int) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _box(region: Mapping[str, float]) -> dict[str, float]:
-    left, top = 100 * region["left"], 100 * region["top"]
-    width, height = 100 * region["right"] - left, 100 * region["bottom"] - top
+def _box(region: Region) -> dict[str, float]:
+    left, top = 100 * region.left, 100 * region.top
+    width, height = 100 * region.right - left, 100 * region.bottom - top
     return {"left": left, "top": top, "width": width, "height": height}
 
 

@@ -159,6 +159,7 @@ def test_a_covered_picture_whose_answer_is_unsafe_is_searched_for(
 
     assert "The answer to what is left is ✗ unsafe: score -1.000" in result.words
     assert "The repaired answer is ✓ safe: score 1.000" in result.words
+    assert "the answer to the covered picture is not safe either, and a new" in result.words
     assert "grows by 3 sentences" in result.words
     hidden = run(
         *("ask", unsafe, "What is this?", "--set", "aligner=mask+eta"),
