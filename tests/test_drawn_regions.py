@@ -14,7 +14,8 @@ LEFT, RIGHT = Region(0.0, 0.0, 0.5, 1.0, 0.66), Region(0.5, 0.25, 1.0, 1.0, 0.71
 def changed(size: tuple[int, int], *regions: Region) -> np.ndarray:
     """Which pixels of a grey picture were drawn on."""
     grey = Image.new("RGB", size, (90, 90, 90))
-    return np.any(np.asarray(with_regions(grey, regions)) != 90, axis=-1)
+    drawn: np.ndarray = (np.asarray(with_regions(grey, regions)) != 90).any(axis=-1)
+    return drawn
 
 
 def test_the_outline_lies_on_the_edges_of_the_region() -> None:

@@ -8,6 +8,7 @@ Athalye et al., "Synthesizing Robust Adversarial Examples", 2018).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from eta_guard.evaluation.attacks.objective import Objective
 from eta_guard.evaluation.attacks.views import differentiable
-from eta_guard.evaluation.attacks.white_box import WhiteBox
+from eta_guard.evaluation.attacks.white_box import View, WhiteBox
 from eta_guard.evaluation.cases import SuiteCase
 from eta_guard.policy import GuardPolicy
 
@@ -89,7 +90,7 @@ def _aimed(objective: Objective, models: WhiteBox, policy: GuardPolicy, side: in
     wanted = set(policy.views) & set(fitted) if objective.all_views else ()
     aimed: list[Aimed] = [
         (
-            lambda pixels, view=view: models.likeness(view(pixels), policy.safety_prompt),
+            partial(_likeness, models, policy.safety_prompt, view),
             policy.image_threshold + fitted.get(name, 0.0) - MARGIN,
         )
         for name, view in differentiable(wanted, side)
@@ -97,6 +98,10 @@ def _aimed(objective: Objective, models: WhiteBox, policy: GuardPolicy, side: in
     if objective.clear and offsets:
         aimed.append((models.doubt, offsets.clear - MARGIN))
     return aimed
+
+
+def _likeness(models: WhiteBox, prompt: str, view: View, pixels: Tensor) -> Tensor:
+    return models.likeness(view(pixels), prompt)
 
 
 def _turn(views: Sequence[Aimed], step: int) -> list[Aimed]:

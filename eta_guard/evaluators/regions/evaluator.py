@@ -136,7 +136,7 @@ class RegionImageEvaluator:
     def _wordings(self) -> list[Tensor]:
         every = list(self.settings.categories.values())
         rows = self.embeddings.of_texts([text for texts in every for text in texts])
-        return list(rows.split([len(texts) for texts in every]))
+        return list(torch.split_with_sizes(rows, [len(texts) for texts in every]))
 
     def _regions(self, tiles: Sequence[Tile], scores: Sequence[float]) -> tuple[Region, ...]:
         regions: list[Region] = []
