@@ -104,7 +104,7 @@ def _of_each(figures: dict[str, Any]) -> Table:
         title=f"Views: of {figures['safe_n']} safe pictures, and {figures['hazards_n']} hazards"
         " hidden in each way",
         caption=f"* by the policy. Encodes are a safe picture's, on average; one takes {each:.1f}"
-        f" ms. Clearly safe is what scores less than {figures['clear']:.3f}.",
+        f" ms. Clearly safe is what is in less doubt than {figures['clear']:.3f}.",
         title_justify="left",
         caption_justify="left",
     )
