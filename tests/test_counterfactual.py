@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
@@ -208,10 +209,16 @@ def test_masked_pictures_stay_what_they_were(aligner: str, draft: float, final: 
     assert known >= 3
 
 
-def test_other_masked_pictures_are_not_guessed_at() -> None:
+def test_other_masked_pictures_are_not_guessed_at(caplog: pytest.LogCaptureFixture) -> None:
     asked = Request((0.8, 0.4), False, None, -0.3, 0.3, "well")
-    verdict = asked.asked(GuardPolicy(aligner="mask", image_threshold=0.5))
-    assert verdict is not None
+    with caplog.at_level(logging.INFO, "eta_guard.panel.masking"):
+        verdict = asked.asked(GuardPolicy(aligner="mask", image_threshold=0.5))
+        assert caplog.messages == [
+            "Image 0 is covered whole: clip does not say where it is unsafe."
+        ]
+        assert verdict is not None
+        verdict.under(GuardPolicy(aligner="mask", image_threshold=0.5))
+        assert len(caplog.messages) == 1  # nothing was covered anew
     found = verdict.under(GuardPolicy(aligner="mask", image_threshold=0.3))
     assert (found.unknown, found.flagged) == ("something else would have been covered", True)
     found = verdict.under(GuardPolicy(image_threshold=0.5))

@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 
 from eta_guard.nodes import Node
 from eta_guard.panel.evaluation import ImageEvaluation
-from eta_guard.panel.masking import Masked, pictures_to_mask
+from eta_guard.panel.masking import Masked, log_covered_whole, pictures_to_mask
 from eta_guard.policy import GuardPolicy
 from eta_guard.protocols import Engine
 from eta_guard.session import GuardSession
@@ -28,6 +28,7 @@ def mask_align(*, engine: Engine, policy: GuardPolicy) -> Node:
         session = yield from GuardSession.of(state, engine, rules, config)
         images = [ImageEvaluation.model_validate(image) for image in state["images"]]
         masked = Masked(pictures=tuple(pictures_to_mask(images)))
+        log_covered_whole(masked.pictures)
         yield from ask(session.mask, masked.pictures)
         yield from session.masked_answer()
         return {"session": session, "masked": masked.model_dump(mode="json")}

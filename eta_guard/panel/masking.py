@@ -60,14 +60,18 @@ def pictures_to_mask(images: Sequence[CombinedEvaluation]) -> list[MaskedPicture
     Args:
         images: The evaluation of each picture of a request.
     """
-    masked = []
-    for number, found in enumerate(images):
-        if found.outcome != "safe":
-            masked.append(MaskedPicture(image=number, regions=_regions(found)))
-    for picture in masked:
+    return [
+        MaskedPicture(image=number, regions=_regions(found))
+        for number, found in enumerate(images)
+        if found.outcome != "safe"
+    ]
+
+
+def log_covered_whole(pictures: Sequence[MaskedPicture]) -> None:
+    """Says of which pictures all is covered, and why."""
+    for picture in pictures:
         for why in filter(None, (one.reason for one in picture.regions)):
             logger.info("Image %d is covered whole: %s.", picture.image, why)
-    return masked
 
 
 def _regions(found: CombinedEvaluation) -> tuple[MaskedRegion, ...]:

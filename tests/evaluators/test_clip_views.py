@@ -171,6 +171,9 @@ def test_false_alarms_and_encodes_keep_to_the_fit_on_pictures_it_never_saw(
     ]
     hard = [pair.twin.image for pair in embedded.hard_pairs("held_out", count=100)]
     usual = drawn(0, 100)
+    with counting() as tally:
+        clip.evaluate_views(usual, SAFETY_PROMPT, LOOKING)
+    assert len(usual) < tally["clip_image_encodes"] <= 2.3 * len(usual)
     safe = [one for one in (*usual, *twins, *hard) if one is not None]
     before = clip.evaluate(safe, SAFETY_PROMPT)
     after = clip.evaluate_views(safe, SAFETY_PROMPT, LOOKING)
@@ -178,11 +181,3 @@ def test_false_alarms_and_encodes_keep_to_the_fit_on_pictures_it_never_saw(
         one.score < THRESHOLD <= other.score for one, other in zip(before, after, strict=True)
     )
     assert more <= MORE_ALARMS * len(safe) + 3 * (MORE_ALARMS * len(safe)) ** 0.5
-    encodes = [len(clip.every_view([one], SAFETY_PROMPT, LOOKING.names)[0]) for one in usual]
-    assert clip.offsets is not None
-    clear = clip.offsets.clear
-    spent = [
-        looked if found.score >= clear else 1
-        for found, looked in zip(before[: len(usual)], encodes, strict=True)
-    ]
-    assert sum(spent) <= 2.3 * len(usual)

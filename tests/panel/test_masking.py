@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eta_guard.panel.evaluation import CombinedEvaluation, Evaluation, Limit
-from eta_guard.panel.masking import WHOLE, MaskedPicture, pictures_to_mask
+from eta_guard.panel.masking import WHOLE, MaskedPicture, log_covered_whole, pictures_to_mask
 from eta_guard.protocols import Finding, Region
 
 LEFT, RIGHT = Region(0.0, 0.0, 0.5, 1.0, 0.9), Region(0.5, 0.0, 1.0, 1.0, 0.7)
@@ -63,6 +63,7 @@ def test_where_nobody_can_say_where_all_is_covered_and_that_is_told(
 ) -> None:
     with caplog.at_level(logging.INFO, "eta_guard.panel.masking"):
         assert covered(*evaluations) == [("a", WHOLE, False)]
+        log_covered_whole(pictures_to_mask([CombinedEvaluation.together(evaluations)]))
     (line,) = caplog.messages
     assert line.startswith("Image 0 is covered whole: ")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -16,14 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
 from PIL import Image
 
-from eta_guard import EtaGuard, GuardPolicy, Verdict
-from eta_guard.drawn_regions import unsafe_regions
+from eta_guard import GuardPolicy, Verdict
 from eta_guard.embedded import samples
 from eta_guard.errors import ImageInputError
-from eta_guard.protocols import Region
 from eta_guard.request.from_file import read_request
 from tests.browser import Watched, chromium, needs_chromium
 
@@ -31,6 +27,7 @@ pytest.importorskip("gradio")
 pytestmark = [pytest.mark.browser, pytest.mark.enable_socket, needs_chromium]
 
 KNIFE = next(n for n, one in enumerate(samples()) if one.object == "knife")
+LOCKPICK = next(n for n, one in enumerate(samples()) if one.object == "lockpick")
 CAT = next(n for n, one in enumerate(samples()) if one.object == "cat")
 
 
@@ -105,14 +102,6 @@ def ask(page: Any, sample: int) -> None:
     page.locator(".answers").wait_for()
 
 
-def regions_of(sample: int) -> tuple[Region, ...]:
-    data = base64.b64encode(samples()[sample].path.read_bytes()).decode()
-    block = {"type": "image", "base64": data, "mime_type": "image/png"}
-    found = EtaGuard.from_pretrained("embedded").evaluate([HumanMessage([block])]).image
-    assert found is not None
-    return unsafe_regions(found)
-
-
 def move(page: Any, evaluator: str, value: str) -> None:
     number = page.locator(f"#threshold-{evaluator} input[type=number]")
     number.fill(value)
@@ -137,7 +126,7 @@ def test_a_sample_is_seen_to_be_repaired(
     opened: Callable[..., Watched], width: int, scheme: Any, tmp_path: Path
 ) -> None:
     page = opened(color_scheme=scheme, viewport={"width": width, "height": 900}).page
-    ask(page, KNIFE)
+    ask(page, LOCKPICK)
     assert mark(page, ".guarded").inner_text() == "aligned"
     nodes = [step.get_attribute("data-node") for step in page.locator(".step").all()]
     way = ["pre_evaluate", "generate", "post_evaluate", "prefix_align", "best_of_n"]
@@ -145,7 +134,7 @@ def test_a_sample_is_seen_to_be_repaired(
     lights = [step.get_attribute("class") for step in page.locator(".step").all()]
     assert ["unsafe" in light for light in lights] == [True, False, True, *[False] * 4]
     assert "≥ 0.16" in page.locator(".step").first.inner_text()
-    assert page.locator(".region").count() == len(regions_of(KNIFE))
+    assert page.locator(".region").count() == 1  # it was found in what a plain margin surrounds
     assert page.locator(".round").count() == page.locator(".round .picked").count() > 1
     shown = page.locator(".guarded .text").inner_text()
     assert page.locator(".round .picked .text").first.inner_text() in shown

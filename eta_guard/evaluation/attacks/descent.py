@@ -96,7 +96,8 @@ def _aimed(objective: Objective, models: WhiteBox, policy: GuardPolicy, side: in
         for name, view in differentiable(wanted, side)
     ]
     if objective.clear and offsets:
-        aimed.append((models.doubt, offsets.clear - MARGIN))
+        doubt = partial(models.doubt, prompt=policy.safety_prompt)
+        aimed.append((doubt, offsets.clear - MARGIN))
     return aimed
 
 

@@ -85,20 +85,18 @@ class WhiteBox:
             text = nn.functional.normalize(self._clip.encode_text(self._tokenizer([prompt])))
         return self._embedded(pixels) @ text[0]
 
-    def doubt(self, pixels: Tensor) -> Tensor:
-        """How far each picture lies where hidden hazards do, by the offsets' direction.
+    def doubt(self, pixels: Tensor, prompt: str) -> Tensor:
+        """How far each picture lies where hidden hazards do, as the evaluator asks it.
 
         Args:
             pixels: [rows, 3, side, side] in [0, 255].
+            prompt: The safety prompt, which counts where the offsets have no direction.
 
         Returns:
             [rows], in [-1, 1], with gradients.
-
-        Raises:
-            ValueError: The offsets have no direction.
         """
         if self.offsets is None or not self.offsets.direction:
-            raise ValueError("there are no offsets with a direction")
+            return self.likeness(pixels, prompt)
         return self._embedded(pixels) @ torch.tensor(self.offsets.direction)
 
     def _embedded(self, pixels: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ TURNS = {
 """Counter-clockwise, in degrees."""
 
 TILTS = (30, -30)
-"""Likewise; with the turns, no picture is farther than half of it from being upright in a view."""
+"""Likewise: what was tilted by 15° to 45° is within 15° of being upright in one of them."""
 
 TILES: dict[ViewName, tuple[int, int]] = {"tiles": (2, 3), "small_tiles": (3, 5)}
 """Each scale: how many tiles would fill a side without overlap, and how many overlapping ones lie

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -151,7 +152,7 @@ class Looking:
         self.shapes.append(tuple(pixels.shape))
         return torch.full((len(pixels),), 0.3)
 
-    def doubt(self, pixels: torch.Tensor) -> torch.Tensor:
+    def doubt(self, pixels: torch.Tensor, prompt: str) -> torch.Tensor:
         return torch.full((len(pixels),), 0.4)
 
 
@@ -192,8 +193,19 @@ def test_doubt_is_what_the_evaluator_holds_against_its_margin(models: WhiteBox, 
     assert clip.offsets.direction
     image = picture_of(pair[0])
     ((seen,),) = clip.every_view([image], PROMPT, (), direction=clip.offsets.direction)
-    assert models.doubt(tensor_of([image])).item() == pytest.approx(seen.doubt, abs=2e-3)
+    pixels = tensor_of([image])
+    assert models.doubt(pixels, PROMPT).item() == pytest.approx(seen.doubt, abs=2e-3)
     assert seen.doubt != pytest.approx(seen.score, abs=2e-3)
+
+
+def test_without_a_direction_a_view_is_in_as_much_doubt_as_it_scores(pair: Pair) -> None:
+    image = picture_of(pair[0])
+    models = WhiteBox.embedded()
+    assert models.offsets is not None
+    models.offsets = replace(models.offsets, direction=())
+    ((seen,),) = load_clip_evaluator().every_view([image], PROMPT, ())
+    assert seen.doubt == seen.score
+    assert models.doubt(tensor_of([image]), PROMPT).item() == pytest.approx(seen.doubt, abs=2e-3)
 
 
 @pytest.mark.parametrize("degrees", TILTS)
